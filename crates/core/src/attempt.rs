@@ -1,0 +1,136 @@
+//! One delivery attempt as an MTA tells it: at RCPT one recipient, one sender, one client.
+//!
+//! An [`Attempt`] owns one buffer and offers its fields as slices. It holds bytes as they came
+//! (RFC 5321 addresses need not be UTF-8); what they mean is for `identity` and the rules.
+
+/// One attempt: the fields that the MTA sent, absent or present, as bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    stage: Stage,
+    bytes: Vec<u8>,
+    spans: [Option<Span>; Field::COUNT],
+}
+
+impl Attempt {
+    /// An attempt at the RCPT stage without any field.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a field; a field set twice keeps the later value.
+    ///
+    /// # Panics
+    /// When all values together pass 4 GiB; every protocol limits a request far below that.
+    pub fn set(&mut self, field: Field, value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        let at = |n: usize| u32::try_from(n).expect("a request is limited to 1 MiB by its codec");
+        self.spans[field as usize] = Some(Span {
+            start: at(start),
+            end: at(self.bytes.len()),
+        });
+    }
+
+    /// Sets the stage of the SMTP dialogue that the question was asked at.
+    pub fn set_stage(&mut self, stage: Stage) {
+        self.stage = stage;
+    }
+
+    /// The stage of the SMTP dialogue that the question was asked at.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// A field, `None` when the MTA did not send it at all.
+    #[must_use]
+    pub fn field(&self, field: Field) -> Option<&[u8]> {
+        self.spans[field as usize].map(|span| &self.bytes[span.start as usize..span.end as usize])
+    }
+
+    /// A field, empty when the MTA did not send it or sent it empty.
+    #[must_use]
+    pub fn text(&self, field: Field) -> &[u8] {
+        self.field(field).unwrap_or_default()
+    }
+}
+
+/// What an MTA may say of an attempt. The names in comments are those of Postfix.
+///
+/// Source: Postfix SMTPD_POLICY_README, "Protocol description".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// The client's address, `client_address`.
+    ClientAddress,
+    /// The client's forward-confirmed name or `unknown`, `client_name`.
+    ClientName,
+    /// What the client called itself, `helo_name`.
+    Helo,
+    /// The envelope sender, empty for the null sender, `sender`.
+    Sender,
+    /// The envelope recipient, empty at DATA when there are several, `recipient`.
+    Recipient,
+    /// How many recipients were accepted (counts only from DATA on), `recipient_count`.
+    RecipientCount,
+    /// The MTA's name for the message in its queue, empty before the first accepted recipient.
+    QueueId,
+    /// The same for all questions about one message, `instance`.
+    Instance,
+    /// The login name of an authenticated client, `sasl_username`.
+    Login,
+    /// The TLS version, empty without TLS, `encryption_protocol`.
+    TlsProtocol,
+    /// What the asker wants the clock to show; honoured only for tests, `policy_test_time`.
+    TestTime,
+}
+
+impl Field {
+    const COUNT: usize = Self::TestTime as usize + 1;
+}
+
+/// The stage of the SMTP dialogue that a question is asked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Before any recipient: connect, HELO/EHLO, MAIL.
+    Earlier,
+    /// RCPT TO, one recipient.
+    #[default]
+    Rcpt,
+    /// DATA, after all recipients.
+    Data,
+    /// The end of the message.
+    EndOfMessage,
+    /// Any other command, for example VRFY or ETRN.
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_and_empty_are_told_apart() {
+        let mut attempt = Attempt::new();
+        attempt.set(Field::Sender, b"");
+        assert_eq!(attempt.field(Field::Sender), Some(&b""[..]));
+        assert_eq!(attempt.field(Field::Recipient), None);
+        assert_eq!(attempt.text(Field::Recipient), b"");
+    }
+
+    #[test]
+    fn the_later_value_of_a_field_counts() {
+        let mut attempt = Attempt::new();
+        attempt.set(Field::Sender, b"first@example.com");
+        attempt.set(Field::Helo, b"mail.example.com");
+        attempt.set(Field::Sender, b"second@example.com");
+        assert_eq!(attempt.text(Field::Sender), b"second@example.com");
+        assert_eq!(attempt.text(Field::Helo), b"mail.example.com");
+    }
+}

@@ -1,0 +1,215 @@
+//! Who is at the three corners of a triplet, and the text by which each is known.
+
+use std::net::IpAddr;
+
+use crate::address::{Network, postgrey_text};
+use crate::attempt::{Attempt, Field};
+use crate::sender::{native_sender, postgrey_sender};
+
+/// How identities are formed; belongs to the configuration of the daemon, never to a protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdentityRules {
+    /// Whose way of forming them.
+    pub school: School,
+    /// Prefix length of an IPv4 client's network, 0 to 32.
+    pub ipv4_prefix: u8,
+    /// Prefix length of an IPv6 client's network, 0 to 128.
+    pub ipv6_prefix: u8,
+}
+
+/// Whose way of forming identities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum School {
+    /// Postgrey 1.37's, by network or (`--lookup-by-host`) by address.
+    Postgrey {
+        /// The client is known by its full address.
+        by_host: bool,
+    },
+    /// Our own.
+    Native,
+}
+
+impl IdentityRules {
+    /// The network that a client counts with.
+    #[must_use]
+    pub fn network(&self, client: IpAddr) -> Network {
+        let prefix = if client.is_ipv4() {
+            self.ipv4_prefix
+        } else {
+            self.ipv6_prefix
+        };
+        Network::of(client, prefix)
+    }
+
+    /// The triplet of an attempt that `client` makes.
+    #[must_use]
+    pub fn triplet(&self, client: IpAddr, attempt: &Attempt) -> Triplet {
+        let (sender, recipient) = (attempt.text(Field::Sender), attempt.text(Field::Recipient));
+        match self.school {
+            School::Postgrey { by_host } => {
+                let client = if by_host {
+                    format!(
+                        "{}/{}",
+                        postgrey_text(client),
+                        if client.is_ipv4() { 32 } else { 128 }
+                    )
+                } else {
+                    postgrey_text(self.network(client).address())
+                };
+                Triplet::new(
+                    self.school,
+                    client.as_bytes(),
+                    &postgrey_sender(sender),
+                    recipient,
+                )
+            }
+            School::Native => {
+                let client = self.network(client).to_string();
+                Triplet::new(
+                    self.school,
+                    client.as_bytes(),
+                    &native_sender(sender, recipient),
+                    recipient,
+                )
+            }
+        }
+    }
+
+    /// The text by which one client address is known.
+    #[must_use]
+    pub fn client_text(&self, client: IpAddr) -> String {
+        match self.school {
+            School::Postgrey { .. } => postgrey_text(client).to_ascii_uppercase(),
+            School::Native => client.to_string(),
+        }
+    }
+}
+
+/// Client, sender and recipient as they are remembered, in ASCII lower case, in one buffer:
+/// `client/sender/recipient`, which is also the text of Postgrey's key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Triplet {
+    text: Vec<u8>,
+    client_end: usize,
+    sender_end: usize,
+    joined_key: bool,
+}
+
+impl Triplet {
+    /// A triplet of identities that are formed already.
+    #[must_use]
+    pub fn new(school: School, client: &[u8], sender: &[u8], recipient: &[u8]) -> Self {
+        let mut text = Vec::with_capacity(client.len() + sender.len() + recipient.len() + 2);
+        text.extend_from_slice(client);
+        text.push(b'/');
+        text.extend_from_slice(sender);
+        text.push(b'/');
+        text.extend_from_slice(recipient);
+        text.make_ascii_lowercase();
+        Self {
+            text,
+            client_end: client.len(),
+            sender_end: client.len() + 1 + sender.len(),
+            joined_key: matches!(school, School::Postgrey { .. }),
+        }
+    }
+
+    /// The client's identity.
+    #[must_use]
+    pub fn client(&self) -> &[u8] {
+        &self.text[..self.client_end]
+    }
+
+    /// The sender's identity, empty for the null sender.
+    #[must_use]
+    pub fn sender(&self) -> &[u8] {
+        &self.text[self.client_end + 1..self.sender_end]
+    }
+
+    /// The recipient.
+    #[must_use]
+    pub fn recipient(&self) -> &[u8] {
+        &self.text[self.sender_end + 1..]
+    }
+
+    /// All three joined by `/`.
+    #[must_use]
+    pub fn joined(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Whether the joined text is the key, as in Postgrey, where a `/` in an address can make
+    /// two triplets one; otherwise the three fields are.
+    #[must_use]
+    pub fn is_keyed_joined(&self) -> bool {
+        self.joined_key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn triplet(school: School, client: &str, sender: &str) -> String {
+        let rules = IdentityRules {
+            school,
+            ipv4_prefix: 24,
+            ipv6_prefix: 64,
+        };
+        let mut attempt = Attempt::new();
+        attempt.set(Field::Sender, sender.as_bytes());
+        attempt.set(Field::Recipient, b"Bob@Example.org");
+        let client = client.parse().expect("an address");
+        String::from_utf8(rules.triplet(client, &attempt).joined().to_vec()).expect("UTF-8")
+    }
+
+    #[test]
+    fn postgreys_keys_are_its_own_text() {
+        let by_net = School::Postgrey { by_host: false };
+        let by_host = School::Postgrey { by_host: true };
+        let vectors = [
+            (
+                by_net,
+                "192.0.2.10",
+                "Alice@example.com",
+                "192.0.2.0/alice@example.com/bob@example.org",
+            ),
+            (
+                by_net,
+                "2001:db8:1:2::abcd",
+                "a@b",
+                "2001:db8:1:2:0:0:0:0/a@b/bob@example.org",
+            ),
+            (
+                by_net,
+                "::ffff:192.0.2.9",
+                "a@b",
+                "0:0:0:0:0:0:0:0/a@b/bob@example.org",
+            ),
+            (by_net, "192.0.2.10", "", "192.0.2.0//bob@example.org"),
+            (
+                by_host,
+                "192.0.2.10",
+                "a@b",
+                "192.0.2.10/32/a@b/bob@example.org",
+            ),
+            (
+                by_host,
+                "2001:db8:1:2::abcd",
+                "a@b",
+                "2001:db8:1:2:0:0:0:abcd/128/a@b/bob@example.org",
+            ),
+        ];
+        for (school, client, sender, expected) in vectors {
+            assert_eq!(triplet(school, client, sender), expected);
+        }
+    }
+
+    #[test]
+    fn the_corners_of_a_triplet_are_given_back() {
+        let triplet = Triplet::new(School::Native, b"192.0.2.0/24", b"A/b@c", b"d/E@f");
+        assert_eq!(triplet.client(), b"192.0.2.0/24");
+        assert_eq!(triplet.sender(), b"a/b@c");
+        assert_eq!(triplet.recipient(), b"d/e@f");
+    }
+}
