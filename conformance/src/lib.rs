@@ -1,0 +1,28 @@
+//! Real mail software against the built program: what the tests in `tests/`
+//! stand on.
+//!
+//! Here live the parts that start other people's programs, speak to them and
+//! compare what they say. It is not a second implementation of anything: where
+//! an answer is expected, it is either written in a test or given by the real
+//! Postgrey beside ours.
+
+mod clock;
+mod dice;
+mod differential;
+mod greylister;
+mod message;
+mod option_set;
+mod peers;
+mod policy;
+mod process;
+mod traffic;
+mod universe;
+
+pub use clock::{Clock, EPISODE_START};
+pub use differential::{Allowed, Outcome, Trial, compare};
+pub use greylister::{Door, Endpoint, Greylister, Program, Setting};
+pub use message::Message;
+pub use option_set::{OptionSet, option_sets};
+pub use peers::{greylatch_binary, is_long_run, peer};
+pub use policy::{Heard, PolicyClient};
+pub use process::{Daemon, free_port, resident_kib, scratch_folder, wait_for};

@@ -1,0 +1,149 @@
+//! The asking side of the Postfix policy protocol, also for requests that are
+//! not well formed.
+//!
+//! It sends bytes as given and never mends them.
+//! Source: Postfix `SMTPD_POLICY_README`, "Protocol description".
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::greylister::Endpoint;
+
+/// Longer than any healthy server needs, shorter than Postfix's own patience.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// The bytes of one answer, its blank line included.
+    Answer(Vec<u8>),
+    /// The server closed the connection; the bytes that came before it, which
+    /// are no complete answer.
+    Closed(Vec<u8>),
+    /// Nothing complete within the time allowed.
+    Silence,
+}
+
+/// One connection to a policy server.
+pub struct PolicyClient {
+    stream: Stream,
+    unread: Vec<u8>,
+}
+
+enum Stream {
+    Unix(UnixStream),
+    Inet(TcpStream),
+}
+
+impl PolicyClient {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub fn connect(endpoint: &Endpoint) -> Result<Self> {
+        let stream = match endpoint {
+            Endpoint::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
+            Endpoint::Inet(address) => {
+                let stream = TcpStream::connect_timeout(address, ANSWER_MAX)?;
+                stream.set_nodelay(true)?;
+                Stream::Inet(stream)
+            }
+        };
+        Ok(Self {
+            stream,
+            unread: Vec::new(),
+        })
+    }
+
+    /// Sends `bytes` as they are.
+    ///
+    /// # Errors
+    /// When the server has closed, or takes nothing for 10 s.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.stream {
+            Stream::Unix(stream) => {
+                stream.set_write_timeout(Some(ANSWER_MAX))?;
+                stream.write_all(bytes)?;
+            }
+            Stream::Inet(stream) => {
+                stream.set_write_timeout(Some(ANSWER_MAX))?;
+                stream.write_all(bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more will be sent, and goes on listening.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn half_close(&mut self) -> Result<()> {
+        match &self.stream {
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write)?,
+            Stream::Inet(stream) => stream.shutdown(Shutdown::Write)?,
+        }
+        Ok(())
+    }
+
+    /// The next answer, or what comes in its place within `limit`.
+    ///
+    /// # Errors
+    /// When the connection fails in another way than being closed.
+    pub fn hear(&mut self, limit: Duration) -> Result<Heard> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
+                let rest = self.unread.split_off(end + 2);
+                return Ok(Heard::Answer(std::mem::replace(&mut self.unread, rest)));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Heard::Silence);
+            }
+            let mut chunk = [0; 8192];
+            match self.read(&mut chunk, left) {
+                Ok(0) => return Ok(Heard::Closed(std::mem::take(&mut self.unread))),
+                Ok(count) => self.unread.extend_from_slice(&chunk[..count]),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                        return Ok(Heard::Closed(std::mem::take(&mut self.unread)));
+                    }
+                    _ => return Err(error).context("cannot read the answer"),
+                },
+            }
+        }
+    }
+
+    /// Sends one request and gives its answer.
+    ///
+    /// # Errors
+    /// When there is no answer within 10 s.
+    pub fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>> {
+        self.send(request)?;
+        match self.hear(ANSWER_MAX)? {
+            Heard::Answer(answer) => Ok(answer),
+            other => bail!(
+                "no answer but {other:?} to {:?}",
+                String::from_utf8_lossy(request)
+            ),
+        }
+    }
+
+    fn read(&mut self, chunk: &mut [u8], limit: Duration) -> std::io::Result<usize> {
+        match &mut self.stream {
+            Stream::Unix(stream) => {
+                stream.set_read_timeout(Some(limit))?;
+                stream.read(chunk)
+            }
+            Stream::Inet(stream) => {
+                stream.set_read_timeout(Some(limit))?;
+                stream.read(chunk)
+            }
+        }
+    }
+}

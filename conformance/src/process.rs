@@ -1,0 +1,181 @@
+//! Starting, watching and ending child programs.
+//!
+//! Only processes that were started here are ever signalled, by their own id.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// How long a program may take to end after TERM.
+const STOP_MAX: Duration = Duration::from_secs(15);
+
+/// A running child whose standard error goes to a file; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    stderr: PathBuf,
+}
+
+impl Daemon {
+    /// Starts `command` with its standard error appended to the file `stderr`.
+    ///
+    /// # Errors
+    /// When the program or the file cannot be opened.
+    pub fn start(mut command: Command, stderr: &Path) -> Result<Self> {
+        let log = File::options().create(true).append(true).open(stderr)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            // A group of its own, so that a Ctrl-C at the test run does not
+            // reach it before the test ends it.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        Ok(Self {
+            child,
+            stderr: stderr.to_owned(),
+        })
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// False once the program has ended.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// All that the program has written to standard error so far.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn stderr(&self) -> Result<Vec<u8>> {
+        fs::read(&self.stderr).with_context(|| format!("cannot read {}", self.stderr.display()))
+    }
+
+    /// How many bytes the program has written to standard error so far.
+    ///
+    /// # Errors
+    /// When the file is gone.
+    pub fn stderr_length(&self) -> Result<usize> {
+        Ok(usize::try_from(fs::metadata(&self.stderr)?.len())?)
+    }
+
+    /// Sends TERM and waits for the end.
+    ///
+    /// # Errors
+    /// When the program has not ended within 15 s; it is killed then.
+    pub fn terminate(mut self) -> Result<ExitStatus> {
+        let deadline = Instant::now() + STOP_MAX;
+        while Instant::now() < deadline {
+            self.signal(Signal::SIGTERM)?;
+            // Perl can miss a signal that comes just before it begins to wait;
+            // then it sleeps until the next one.
+            let again = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < again {
+                if let Some(status) = self.child.try_wait()? {
+                    return Ok(status);
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        bail!("it did not end within {STOP_MAX:?} of TERM")
+    }
+
+    /// Sends HUP.
+    ///
+    /// # Errors
+    /// When the program has ended already.
+    pub fn hang_up(&mut self) -> Result<()> {
+        self.signal(Signal::SIGHUP)
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!(
+                "it has ended already, {status}: {}",
+                String::from_utf8_lossy(&self.stderr()?)
+            );
+        }
+        let pid = i32::try_from(self.child.id()).context("a process id is small")?;
+        kill(Pid::from_raw(pid), signal).context("cannot signal the child")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Both fail only when the child has ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A TCP port of 127.0.0.1 that was free a moment ago.
+///
+/// # Errors
+/// When the system has none.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// A folder that is removed when dropped; in memory where the system has such
+/// a place, because Postgrey waits for the disk at each request.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn scratch_folder() -> Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("greylatch-");
+    Ok(if memory.is_dir() {
+        builder.tempdir_in(memory)?
+    } else {
+        builder.tempdir()?
+    })
+}
+
+/// Asks `is_there` every few milliseconds until it says yes.
+///
+/// # Errors
+/// When `limit` has passed; the text says what was missing.
+pub fn wait_for(
+    what: &str,
+    limit: Duration,
+    mut is_there: impl FnMut() -> Result<bool>,
+) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    while !is_there()? {
+        if Instant::now() > deadline {
+            bail!("{what} did not come within {limit:?}");
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+/// Resident memory of the process `pid`, in KiB.
+///
+/// # Errors
+/// When the process is gone.
+pub fn resident_kib(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS in its status")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+}
