@@ -39,20 +39,6 @@ pub fn settled_by_client(ruling: &Ruling, memory: &Memory, now: Timestamp) -> bo
     }
 }
 
-impl Decision {
-    fn of(outcome: Outcome, reason: Reason) -> Self {
-        Self {
-            outcome,
-            reason,
-            wait: Seconds(0),
-            age: Seconds(0),
-            change: Change::default(),
-            clock_corrected: false,
-            client_now_exempt: false,
-        }
-    }
-}
-
 fn live_client(terms: &Greylist, memory: &Memory, now: Timestamp) -> Option<ClientRecord> {
     memory
         .client

@@ -24,6 +24,22 @@ pub struct Decision {
     pub client_now_exempt: bool,
 }
 
+impl Decision {
+    /// A decision that leaves memory as it is.
+    #[must_use]
+    pub fn of(outcome: Outcome, reason: Reason) -> Self {
+        Self {
+            outcome,
+            reason,
+            wait: Seconds(0),
+            age: Seconds(0),
+            change: Change::default(),
+            clock_corrected: false,
+            client_now_exempt: false,
+        }
+    }
+}
+
 /// Pass, defer or refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
