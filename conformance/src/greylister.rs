@@ -2,6 +2,7 @@
 //!
 //! Both get the same options; what differs is the folder each works in.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -103,15 +104,9 @@ impl Greylister {
                 (Endpoint::Inet(address), format!("--inet={address}"))
             }
         };
-        let (user, group) = own_names()?;
         let mut command = program.command()?;
-        command.args([
-            listen,
-            format!("--dbdir={}", dbdir.display()),
-            // Whoever runs the tests: nothing to drop.
-            format!("--user={user}"),
-            format!("--group={group}"),
-        ]);
+        command.args([listen, format!("--dbdir={}", dbdir.display())]);
+        command.args(own_user_options()?);
         command.args(setting.options);
         if let Some(clock) = setting.clock {
             clock.rule(&mut command)?;
@@ -179,40 +174,58 @@ fn postgrey_command() -> Result<Command> {
         "{} is missing: run cargo xtask peers",
         script.display()
     );
+    let libraries = libraries(&root)?;
     let mut command = Command::new("perl");
+    command.env("LD_LIBRARY_PATH", env::join_paths(&libraries)?);
     // Postgrey runs in taint mode, which ignores PERL5LIB.
     command.arg("-T");
-    for library in perl_libraries(&root)? {
+    for folder in perl_folders(&root, &libraries)? {
         let mut include = OsString::from("-I");
-        include.push(library);
+        include.push(folder);
         command.arg(include);
     }
     command.arg(script);
     Ok(command)
 }
 
-/// `usr/share/perl5` and `usr/lib/ARCH/perl5/VERSION` below `root`.
-fn perl_libraries(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut libraries = vec![root.join("usr/share/perl5")];
-    for architecture in fs::read_dir(root.join("usr/lib")).context("run cargo xtask peers")? {
-        let versions = architecture?.path().join("perl5");
-        if versions.is_dir() {
-            for version in fs::read_dir(versions)? {
-                libraries.push(version?.path());
-            }
+/// The folders of shared libraries in the unpacked tree `root`: `usr/lib/ARCH`.
+pub(crate) fn libraries(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root.join("usr/lib")).context("run cargo xtask peers")? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().contains("-linux-") {
+            found.push(entry.path());
         }
     }
-    Ok(libraries)
+    Ok(found)
 }
 
-/// The user and group of this process, by name: Postgrey takes the number 0
-/// for "not given".
-fn own_names() -> Result<(String, String)> {
+/// Where the modules are that Postgrey needs.
+/// Source: Debian Perl Policy, section 2.3 "Module Path".
+fn perl_folders(root: &Path, libraries: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = vec![root.join("usr/share/perl5")];
+    let mut versioned = vec![root.join("usr/share/perl")];
+    for library in libraries {
+        versioned.extend([library.join("perl5"), library.join("perl")]);
+    }
+    for folder in versioned.iter().filter(|folder| folder.is_dir()) {
+        for version in fs::read_dir(folder)? {
+            found.push(version?.path());
+        }
+    }
+    Ok(found)
+}
+
+/// The options that make a greylister stay the user who runs the tests. By
+/// name: Postgrey takes the number 0 for "not given".
+///
+/// # Errors
+/// When this user has no name.
+pub fn own_user_options() -> Result<[String; 2]> {
     let process = fs::metadata("/proc/self")?;
-    Ok((
-        name_of("/etc/passwd", process.uid())?,
-        name_of("/etc/group", process.gid())?,
-    ))
+    let user = name_of("/etc/passwd", process.uid())?;
+    let group = name_of("/etc/group", process.gid())?;
+    Ok([format!("--user={user}"), format!("--group={group}")])
 }
 
 /// The first field of the line of `file` whose third field is `id`.

@@ -20,9 +20,9 @@ mod universe;
 
 pub use clock::{Clock, EPISODE_START};
 pub use differential::{Allowed, Outcome, Trial, compare};
-pub use greylister::{Door, Endpoint, Greylister, Program, Setting};
+pub use greylister::{Door, Endpoint, Greylister, Program, Setting, own_user_options};
 pub use message::Message;
 pub use option_set::{OptionSet, option_sets};
 pub use peers::{greylatch_binary, is_long_run, peer};
 pub use policy::{Heard, PolicyClient};
-pub use process::{Daemon, free_port, resident_kib, scratch_folder, wait_for};
+pub use process::{Daemon, free_port, resident_kib, scratch_folder, terminate, wait_for};

@@ -85,7 +85,7 @@ impl Daemon {
             self.signal(Signal::SIGTERM)?;
             // Perl can miss a signal that comes just before it begins to wait;
             // then it sleeps until the next one.
-            let again = Instant::now() + Duration::from_secs(2);
+            let again = Instant::now() + Duration::from_millis(500);
             while Instant::now() < again {
                 if let Some(status) = self.child.try_wait()? {
                     return Ok(status);
@@ -111,8 +111,7 @@ impl Daemon {
                 String::from_utf8_lossy(&self.stderr()?)
             );
         }
-        let pid = i32::try_from(self.child.id()).context("a process id is small")?;
-        kill(Pid::from_raw(pid), signal).context("cannot signal the child")
+        send(self.child.id(), signal)
     }
 }
 
@@ -122,6 +121,23 @@ impl Drop for Daemon {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Sends TERM to the process `pid`, a daemon that a test has started. It is no
+/// error when it is gone.
+///
+/// # Errors
+/// When this user may not.
+pub fn terminate(pid: u32) -> Result<()> {
+    if Path::new("/proc").join(pid.to_string()).exists() {
+        send(pid, Signal::SIGTERM)?;
+    }
+    Ok(())
+}
+
+fn send(pid: u32, signal: Signal) -> Result<()> {
+    let pid = i32::try_from(pid).context("a process id is small")?;
+    kill(Pid::from_raw(pid), signal).context("cannot signal the process")
 }
 
 /// A TCP port of 127.0.0.1 that was free a moment ago.
