@@ -2,8 +2,13 @@
 //!
 //! One file per command. Nothing here is part of the program that we ship.
 
+mod arrows;
+mod ci;
 mod peers;
 mod shell;
+mod source;
+mod test;
+mod tidy;
 mod workspace;
 
 use std::env;
@@ -16,7 +21,12 @@ use crate::workspace::Workspace;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
+  arrows   check which crate knows which, and who may say what
+  ci       all that is checked before a change lands: fmt, clippy, arrows, tidy,
+           deny, then the tests
   peers    fetch and unpack the real programs that the tests talk to
+  test     fetch the peers, build the program, run all tests
+  tidy     check sizes, names, what is left behind and what is public for nobody
 ";
 
 fn main() -> ExitCode {
@@ -33,7 +43,11 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Result<()> {
     match words {
+        ["arrows"] => arrows::run(&Workspace::load()?),
+        ["ci"] => ci::run(&Workspace::load()?),
         ["peers"] => peers::run(&Workspace::load()?),
+        ["test"] => test::run(&Workspace::load()?),
+        ["tidy"] => tidy::run(&Workspace::load()?),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
