@@ -1,0 +1,24 @@
+//! Whitelists and rules, from text to a ruling.
+//!
+//! Pure: the caller reads the files and knows the time. Two languages meet in one ordered list
+//! of rules, of which the first that matches decides: rules of our own ([`RuleSpec`]), and the
+//! client and recipient lists of Postgrey 1.37 in its own reading. The list is compiled into
+//! indexes, so that ten thousand entries cost about what ten do.
+//!
+//! Client names count as the MTA confirmed them: its name lookup, and the lookup back, have to
+//! agree, else it says `unknown`.
+#![warn(missing_docs)]
+#![deny(clippy::indexing_slicing)]
+
+mod diagnostic;
+mod native;
+mod pattern;
+mod perl;
+mod postgrey;
+mod set;
+mod spec;
+mod tables;
+
+pub use diagnostic::{Diagnostic, Severity, Source};
+pub use set::{Judgement, RuleSet, Subject};
+pub use spec::{Entry, OwnRules, RuleSpec, Sources, Then};

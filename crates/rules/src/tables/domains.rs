@@ -1,0 +1,32 @@
+//! Domains by their name: a value matches when it is the domain or ends in a dot and it.
+
+use std::collections::HashMap;
+
+use super::{Found, Owner, Owners};
+
+#[derive(Default)]
+pub(super) struct DomainIndex {
+    names: HashMap<Box<[u8]>, Owners>,
+    /// Length of the longest name; longer endings of a value need no look.
+    longest: usize,
+}
+
+impl DomainIndex {
+    pub(super) fn add(&mut self, name: Vec<u8>, owner: Owner) {
+        self.longest = self.longest.max(name.len());
+        self.names.entry(name.into()).or_default().add(owner);
+    }
+
+    /// `value` is in lower case; each of its endings at a dot is looked up once.
+    pub(super) fn look(&self, value: &[u8], found: &mut Found<'_>) {
+        let dots = value.iter().enumerate().filter(|(_, byte)| **byte == b'.');
+        let behind_dots = dots.filter_map(|(at, _)| value.get(at.saturating_add(1)..));
+        for ending in std::iter::once(value).chain(behind_dots) {
+            if ending.len() <= self.longest
+                && let Some(owners) = self.names.get(ending)
+            {
+                found.add(owners);
+            }
+        }
+    }
+}
