@@ -279,16 +279,9 @@ fn opaque_length(chars: &[char], at: usize) -> usize {
         ['/', '*', ..] => block_comment_length(rest),
         ['"', ..] => quoted_length(rest, '"'),
         ['\'', '\\', ..] | ['\'', _, '\'', ..] => quoted_length(rest, '\''),
-        ['r', ..] if !begins_inside_word(chars, at) => raw_string_length(rest),
+        ['r', ..] => raw_string_length(rest),
         _ => 0,
     }
-}
-
-/// A word goes on at `at`; the prefixes `b` and `c` of raw strings do not count.
-fn begins_inside_word(chars: &[char], at: usize) -> bool {
-    let before = &chars[..at];
-    let before = before.strip_suffix(&['b']).unwrap_or(before);
-    before.last().is_some_and(|c| is_word(*c))
 }
 
 fn block_comment_length(rest: &[char]) -> usize {

@@ -87,18 +87,10 @@ fn check_crate(folder: &str, sources: &[Source]) -> Vec<Problem> {
 /// All words of the code that may be the reason for a public item of `folder`.
 fn words_read<'a>(folder: &str, sources: &'a [Source]) -> HashSet<&'a str> {
     let own_sources = format!("{folder}/src/");
-    let own_folder = format!("{folder}/");
     let is_for_tests = FOR_TESTS.contains(&folder);
     sources
         .iter()
-        .filter(|source| {
-            let folder = if is_for_tests {
-                &own_sources
-            } else {
-                &own_folder
-            };
-            !source.path.starts_with(folder)
-        })
+        .filter(|source| !source.path.starts_with(&own_sources))
         .flat_map(|source| {
             words(if is_for_tests {
                 source.code()
@@ -257,6 +249,31 @@ mod tests {
         assert_eq!(
             problems(&[("crates/a/src/x.rs", text), ("crates/b/src/y.rs", "f();")]),
             [reported(9, "C")]
+        );
+    }
+
+    #[test]
+    fn a_function_named_like_an_argument_of_another_needs_a_reader() {
+        assert_eq!(
+            problems(&[
+                (
+                    "crates/a/src/x.rs",
+                    "pub fn now() {}\npub fn f(now: u8) {}\n"
+                ),
+                ("crates/b/src/y.rs", "f();"),
+            ]),
+            [reported(1, "now")]
+        );
+    }
+
+    #[test]
+    fn a_type_that_only_the_crate_itself_is_shown_is_not_needed() {
+        assert_eq!(
+            problems(&[(
+                "crates/a/src/x.rs",
+                "pub struct A;\npub(crate) fn f() -> A {}\n"
+            )]),
+            [reported(1, "A")]
         );
     }
 

@@ -94,7 +94,7 @@ fn implementations(sources: &[Source]) -> Vec<(&str, usize)> {
 /// How often `code` says `impl NAME for` or `impl<..> NAME<..> for`.
 fn implementations_in(code: &str, name: &str) -> usize {
     word_positions(code, "impl")
-        .filter_map(|at| code[at..].split(['{', ';', ')', '=']).next())
+        .filter_map(|at| code[at..].split(['{', ';']).next())
         .filter_map(|head| head.split_once(" for "))
         .filter(|(implemented, _)| word_positions(implemented, name).next().is_some())
         .count()
