@@ -56,6 +56,8 @@ pub struct Outcome {
     pub requests: usize,
     /// Lines of log that were compared.
     pub log_lines: usize,
+    /// How often each kind of log line was seen, by its text without values.
+    pub kinds: BTreeMap<String, usize>,
     /// How often each allowed difference was seen.
     pub allowed: BTreeMap<Allowed, usize>,
     /// Descriptions of the others.
@@ -141,7 +143,7 @@ impl Side {
         let before = self.log_length()?;
         let mut connection = self.greylister.connect()?;
         connection.send(&Message::bare().with("request", word).bytes())?;
-        self.wait_for_log(before)
+        self.wait_for_unrecognized(before)
     }
 
     fn answer(&mut self, ask: &Ask) -> Result<Heard> {
@@ -159,7 +161,7 @@ impl Side {
         if ask.silent {
             // Postgrey mixes up requests that it reads together, so nothing
             // more is sent before it has said something about this one.
-            self.wait_for_log(before)?;
+            self.wait_for_unrecognized(before)?;
             return Ok(Heard::Silence);
         }
         let heard = connection.hear(ANSWER_MAX)?;
@@ -179,9 +181,12 @@ impl Side {
         self.greylister.log_length()
     }
 
-    fn wait_for_log(&self, length: usize) -> Result<()> {
+    /// Waits for the line that tells of an unknown request.
+    fn wait_for_unrecognized(&self, offset: usize) -> Result<()> {
+        let start = b"unrecognized request type: '";
         wait_for("its line of log", LOG_MAX, || {
-            Ok(self.log_length()? > length)
+            let log = self.greylister.log_after(offset)?;
+            Ok(log.windows(start.len()).any(|window| window == start))
         })
     }
 
@@ -282,6 +287,9 @@ fn compare_logs(trial: &Trial, history: &History, logs: &[Vec<Line>; 2], outcome
         }
     }
     outcome.log_lines = kept[0].len();
+    for line in &kept[0] {
+        *outcome.kinds.entry(kind_of(&line.text)).or_default() += 1;
+    }
     for place in 0..kept[0].len().max(kept[1].len()) {
         let pair = [kept[0].get(place), kept[1].get(place)];
         let texts = pair.map(|line| line.map(|line| String::from_utf8_lossy(&line.text)));
@@ -298,6 +306,26 @@ fn compare_logs(trial: &Trial, history: &History, logs: &[Vec<Line>; 2], outcome
             return;
         }
     }
+}
+
+/// The beginning of the line that says what happened: for a decision up to its
+/// reason, for others the first two words.
+fn kind_of(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    if let Some((_, reason)) = text.split_once(", reason=") {
+        let delay = if reason.contains(", delay=") {
+            " after a delay"
+        } else {
+            ""
+        };
+        let reason = reason.split([',', '(']).next().unwrap_or_default();
+        return format!("{}{delay}", reason.trim());
+    }
+    if is_connect(line) {
+        return "connect".to_owned();
+    }
+    let words: Vec<&str> = text.split([' ', ':']).take(2).collect();
+    words.join(" ")
 }
 
 /// True when `known` holds bytes that may not stand in an answer of ours, and

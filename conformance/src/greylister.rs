@@ -149,6 +149,14 @@ impl Greylister {
         self.daemon.stderr()
     }
 
+    /// What it has written to standard error after the first `offset` bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn log_after(&self, offset: usize) -> Result<Vec<u8>> {
+        self.daemon.stderr_after(offset)
+    }
+
     /// How many bytes it has written to standard error so far.
     ///
     /// # Errors

@@ -14,7 +14,9 @@ mod message;
 mod option_set;
 mod peers;
 mod policy;
+mod postfix;
 mod process;
+mod smtp;
 mod traffic;
 mod universe;
 
@@ -25,4 +27,6 @@ pub use message::Message;
 pub use option_set::{OptionSet, option_sets};
 pub use peers::{greylatch_binary, is_long_run, peer};
 pub use policy::{Heard, PolicyClient};
+pub use postfix::{Postfix, PostfixSetup};
 pub use process::{Daemon, free_port, resident_kib, scratch_folder, terminate, wait_for};
+pub use smtp::{SmtpClient, SmtpReply};

@@ -3,6 +3,7 @@
 //! Only processes that were started here are ever signalled, by their own id.
 
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,19 @@ impl Daemon {
     /// When the file cannot be read.
     pub fn stderr(&self) -> Result<Vec<u8>> {
         fs::read(&self.stderr).with_context(|| format!("cannot read {}", self.stderr.display()))
+    }
+
+    /// What the program has written to standard error after the first `offset`
+    /// bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn stderr_after(&self, offset: usize) -> Result<Vec<u8>> {
+        let mut file = File::open(&self.stderr)?;
+        file.seek(SeekFrom::Start(u64::try_from(offset)?))?;
+        let mut rest = Vec::new();
+        file.read_to_end(&mut rest)?;
+        Ok(rest)
     }
 
     /// How many bytes the program has written to standard error so far.

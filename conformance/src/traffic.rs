@@ -136,7 +136,7 @@ impl Traffic {
             Message::new()
         };
         let request_last = message == Message::bare();
-        let missing = self.dice.below(60);
+        let missing = self.dice.below(120);
         for (place, (attribute, value)) in [
             ("client_address", address.as_bytes()),
             ("client_name", name.as_bytes()),
