@@ -213,6 +213,35 @@ fn a_line_of_40_mb_costs_its_connection_and_no_memory() -> Result<()> {
 }
 
 #[test]
+fn many_unfinished_requests_cost_little() -> Result<()> {
+    let folder = scratch_folder()?;
+    let mut server = start(Program::Greylatch, Setup::Plain, folder.path())?;
+    let pid = server.daemon().pid();
+    let before = resident_kib(pid)?;
+    let mut unfinished = Message::new();
+    for place in 0..9_000 {
+        unfinished = unfinished.with(&format!("unknown{place}"), "x".repeat(80));
+    }
+    let mut bytes = unfinished.bytes();
+    bytes.pop();
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let mut client = server.connect()?;
+        client.send(&bytes)?;
+        clients.push(client);
+    }
+    assert_eq!(server.connect()?.ask(&good().bytes())?, answer(DEFER));
+    let grown = resident_kib(pid)?.saturating_sub(before);
+    // 64 KiB are kept of each, of more than 800 that came.
+    assert!(grown < 24 * 1024, "it grew by {grown} KiB");
+    for client in &mut clients {
+        client.send(b"\n")?;
+        assert_eq!(client.hear(ANSWER_MAX)?, Heard::Answer(answer(DUNNO)));
+    }
+    Ok(())
+}
+
+#[test]
 fn the_clock_can_be_set_by_a_client_only_when_the_option_says_so() -> Result<()> {
     let at = |time: &str| good().with("policy_test_time", time).bytes();
     let folder = scratch_folder()?;
