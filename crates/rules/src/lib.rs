@@ -5,8 +5,11 @@
 //! client and recipient lists of Postgrey 1.37 in its own reading. The list is compiled into
 //! indexes, so that ten thousand entries cost about what ten do.
 //!
-//! Client names count as the MTA confirmed them: its name lookup, and the lookup back, have to
-//! agree, else it says `unknown`.
+//! Client names count as the MTA verified them, by a look-up and one back; a name that it could
+//! not verify is `unknown`, and to a rule of our own no name at all.
+//!
+//! Source: Postfix SMTPD_POLICY_README, "Protocol description" (the verified `client_name` and
+//! the unverified `reverse_client_name`).
 #![warn(missing_docs)]
 #![deny(clippy::indexing_slicing)]
 

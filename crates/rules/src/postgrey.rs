@@ -96,7 +96,7 @@ fn read(
         if let Some(fault) = outcome.error {
             diagnostics.push(lines.error(fault.moved(offset)));
         }
-        let warning = outcome.warning.or_else(|| cut_pattern(line, entry));
+        let warning = cut_pattern(line, entry).or(outcome.warning);
         if let Some(fault) = warning {
             let warning = lines.warning(fault.moved(offset));
             diagnostics.push(if outcome.postgrey_warns {
@@ -139,7 +139,8 @@ fn cut_pattern(line: &[u8], entry: &[u8]) -> Option<Fault> {
     let cut = entry.len() < whole.len()
         && entry.starts_with(b"/")
         && whole.ends_with(b"/")
-        && between_slashes(entry).is_none();
+        && between_slashes(entry).is_none()
+        && !entry.iter().any(|byte| is_white(*byte));
     cut.then(|| {
         Fault::new(
             0..entry.len(),

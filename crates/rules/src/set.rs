@@ -144,7 +144,8 @@ impl RuleSet {
             .iter()
             .fold(0, |all, (part, _)| all | *part as u8);
         let settles = needs.count_ones() == 1 && flags == Flags::default();
-        if needs == 0 {
+        // Of rules that ask the same yes or no alone, only the first gets its turn.
+        if needs == 0 && !self.open.iter().any(|open| self.asks(*open, flags)) {
             self.open.push(position);
         }
         let owner = Owner {
@@ -192,6 +193,10 @@ impl RuleSet {
         (held == rule.needs && rule.flags.hold(attempt)).then_some(position)
     }
 
+    fn asks(&self, position: Position, flags: Flags) -> bool {
+        self.at(position).is_some_and(|rule| rule.flags == flags)
+    }
+
     fn flags_hold(&self, position: Position, attempt: &Attempt) -> bool {
         self.at(position)
             .is_some_and(|rule| rule.flags.hold(attempt))
@@ -225,6 +230,9 @@ struct Rule {
 }
 
 /// The conditions that are yes or no.
+///
+/// Source: Postfix SMTPD_POLICY_README, "Protocol description": the `sasl_*` attributes are
+/// empty without authentication, `encryption_protocol` is empty with plaintext.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) authenticated: Option<bool>,

@@ -277,3 +277,69 @@ fn lower(value: &[u8]) -> Cow<'_, [u8]> {
         Cow::Borrowed(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(names: u32) -> Tables {
+        let mut tables = Tables::new(Reading::Postgrey);
+        let owner = |rule| Owner {
+            rule,
+            settles: true,
+        };
+        for rule in 0..names {
+            let name = format!("host{rule}.pool{}.example", rule % 7);
+            tables.add(Part::Name, Test::Domain(name.into_bytes()), owner(rule));
+            let user = format!("user{rule}").into_bytes();
+            tables.add(Part::Recipient, Test::Mailbox(user, None), owner(rule));
+            let network = Network::of(IpAddr::V4((0x0A00_0000 + (rule << 8)).into()), 24);
+            tables.add(Part::Client, Test::Network(network), owner(rule));
+        }
+        tables.seal();
+        tables
+    }
+
+    #[test]
+    fn what_is_found_does_not_grow_with_what_is_listed() {
+        let mut attempt = Attempt::new();
+        attempt.set(Field::ClientName, b"mx.host3.pool3.example");
+        attempt.set(Field::Recipient, b"user5+x@example.org");
+        let client = "10.0.7.9".parse().ok();
+        let mut few = tables(10).hits(&attempt, client);
+        let mut many = tables(10_000).hits(&attempt, client);
+        few.sort_unstable();
+        many.sort_unstable();
+        let hit = |rule, part| Hit {
+            rule,
+            part: part as u8,
+        };
+        let expected = [
+            hit(3, Part::Name),
+            hit(5, Part::Recipient),
+            hit(7, Part::Client),
+        ];
+        assert_eq!(few, expected);
+        assert_eq!(many, expected);
+    }
+
+    #[test]
+    fn an_entry_listed_ten_thousand_times_is_found_once() {
+        let mut tables = Tables::new(Reading::Native);
+        for rule in 0..10_000 {
+            let owner = Owner {
+                rule,
+                settles: rule >= 2,
+            };
+            tables.add(Part::Name, Test::Domain(b"example.org".to_vec()), owner);
+        }
+        let mut attempt = Attempt::new();
+        attempt.set(Field::ClientName, b"mx.example.org");
+        let rules: Vec<Position> = tables
+            .hits(&attempt, None)
+            .iter()
+            .map(|hit| hit.rule)
+            .collect();
+        assert_eq!(rules, [0, 1, 2]);
+    }
+}

@@ -50,6 +50,10 @@ impl PatternIndex {
 
     pub(super) fn look(&self, value: &[u8], found: &mut Found<'_>) {
         for (set, owners) in &self.sets {
+            // Most values match nothing; to tell that needs no list of what matched.
+            if !set.is_match(value) {
+                continue;
+            }
             for at in &set.matches(value) {
                 if let Some(rule) = owners.get(at) {
                     found.add_rule(*rule);
