@@ -206,7 +206,7 @@ fn daemon_sets() -> Vec<OptionSet> {
         OptionSet::new("verbose", &["--verbose"]),
         OptionSet::new("quiet and verbose", &["-v", "-q"]),
         OptionSet::new(
-            "an empty last word",
+            "log and socket",
             &[
                 "--delay=60",
                 "--syslog-facility=local3",

@@ -87,6 +87,7 @@ impl Traffic {
         let index = self.past.len() - 1 - self.dice.below(recent);
         let past = &self.past[index];
         let edges = [
+            self.delay / 2,
             self.delay - 1,
             self.delay,
             self.delay,

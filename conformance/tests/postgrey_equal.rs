@@ -12,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 use conformance::{OptionSet, Outcome, Program, Trial, compare, is_long_run, option_sets};
 
 const REQUESTS: usize = 250;
+/// How many differences a failure prints.
+const SHOWN: usize = 10;
 /// What random traffic has to bring about to be worth comparing.
 const KINDS: &[&str] = &[
     "attribute missing",
@@ -47,10 +49,10 @@ fn ours_answers_and_logs_as_postgrey_does() -> Result<()> {
     }
     assert!(
         outcome.differences.is_empty(),
-        "{} differences in {} requests:\n{}",
+        "{} differences in {} requests, the first of them:\n{}",
         outcome.differences.len(),
         outcome.requests,
-        outcome.differences.join("\n")
+        outcome.differences[..outcome.differences.len().min(SHOWN)].join("\n")
     );
     Ok(())
 }
