@@ -153,7 +153,7 @@ impl Greylister {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn log_after(&self, offset: usize) -> Result<Vec<u8>> {
+    pub(crate) fn log_after(&self, offset: usize) -> Result<Vec<u8>> {
         self.daemon.stderr_after(offset)
     }
 

@@ -73,7 +73,7 @@ impl Daemon {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn stderr_after(&self, offset: usize) -> Result<Vec<u8>> {
+    pub(crate) fn stderr_after(&self, offset: usize) -> Result<Vec<u8>> {
         let mut file = File::open(&self.stderr)?;
         file.seek(SeekFrom::Start(u64::try_from(offset)?))?;
         let mut rest = Vec::new();
@@ -85,7 +85,7 @@ impl Daemon {
     ///
     /// # Errors
     /// When the file is gone.
-    pub fn stderr_length(&self) -> Result<usize> {
+    pub(crate) fn stderr_length(&self) -> Result<usize> {
         Ok(usize::try_from(fs::metadata(&self.stderr)?.len())?)
     }
 
