@@ -38,7 +38,7 @@ pub enum ExchangeError {
     },
     /// A format version that this reader does not know.
     #[error(
-        "{} is a Btree of version {version}, this reader knows version 9 (Berkeley DB 3.2 to 5.3); load it into such a file with that version's db_dump and a db_load of version 5.3",
+        "{} is a Btree of version {version}, this reader knows version 9, that of Berkeley DB 5.3; dump it with its own db_dump and load it with the db_load of 5.3",
         path.display()
     )]
     Version {

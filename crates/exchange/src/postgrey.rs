@@ -1,5 +1,5 @@
 //! Postgrey's two databases: `postgrey.db` with the triplets and `postgrey_clients.db` with the
-//! clients it lets in without waiting, from version 1.21 to 1.37.
+//! clients that passed so often that they need not wait, as versions up to 1.37 write them.
 //!
 //! Not here: which entries still count. That depends on the configuration of the new server.
 //!

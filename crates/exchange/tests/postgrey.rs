@@ -227,6 +227,44 @@ fn a_damaged_leaf_costs_its_records_and_no_others() {
 }
 
 #[test]
+fn missing_pages_and_pages_in_the_wrong_place_are_damage() {
+    let mut file = bytes("default.db");
+    let leaf_count = |found| DamageKind::LeafCount { named: 2, found };
+    let kinds = |file: &[u8]| {
+        let damages = read(file).unwrap().damages();
+        let places = damages.iter().map(|damage| (damage.page, damage.kind));
+        places.collect::<Vec<_>>()
+    };
+    let missing = (3, DamageKind::PagesMissing(2));
+    assert_eq!(kinds(&file[..3 * 4096]), [missing, (1, leaf_count(0))]);
+    let cut = (3, DamageKind::CutShort);
+    let missing = (4, DamageKind::PagesMissing(1));
+    assert_eq!(
+        kinds(&file[..3 * 4096 + 1]),
+        [cut, missing, (1, leaf_count(0))]
+    );
+    file.copy_within(3 * 4096..4 * 4096, 4 * 4096);
+    let wrong = (4, DamageKind::WrongNumber(3));
+    assert_eq!(kinds(&file), [wrong, (1, leaf_count(1))]);
+}
+
+#[test]
+fn times_later_than_now_are_corrected_and_counted() {
+    let file = PostgreyFile::open(&fixture("by-host.db")).unwrap();
+    let mut triplets = file.triplets(1_700_000_200);
+    let latest = triplets
+        .by_ref()
+        .map(|triplet| triplet.unwrap().last_s)
+        .max();
+    assert_eq!(latest, Some(1_700_000_200));
+    assert_eq!(triplets.counts().corrected, 12);
+    let file = PostgreyFile::open(&fixture("clients.db")).unwrap();
+    let mut clients = file.clients(1_700_000_300);
+    assert_eq!(clients.by_ref().count(), 6);
+    assert_eq!(clients.counts().corrected, 1);
+}
+
+#[test]
 fn a_deleted_record_is_not_given() {
     let mut file = bytes("by-host.db");
     let leaf = (1..3).find(|page| file[page * 4096 + 25] == 5).unwrap() * 4096;
@@ -258,6 +296,15 @@ fn a_long_key_that_leads_astray_is_damage() {
     assert_eq!(kinds(&file), [DamageKind::NotOverflow(3)]);
     file[long + 22..long + 24].copy_from_slice(&2000u16.to_le_bytes());
     assert_eq!(kinds(&file), [DamageKind::OverflowLength(1012)]);
+    // The item on the leaf: type 3, page 2, 1012 bytes. A page may hold former copies of it.
+    let item = [3, 0, 2, 0, 0, 0, 0xf4, 3, 0, 0];
+    let mut file = whole.clone();
+    for at in 0..whole.len() - item.len() {
+        if whole[at..at + item.len()] == item {
+            file[at + 8] = 1;
+        }
+    }
+    assert_eq!(kinds(&file), [DamageKind::OverflowLength(0x1_03f4)]);
 }
 
 #[test]
@@ -369,6 +416,59 @@ fn changes_before_the_last_checkpoint_are_not_looked_for() {
     let log = bytes("recovered/log.0000000001");
     let directory = Directory::new("checkpoint", "killed/postgrey.db", &log);
     assert_eq!(directory.judge(), Completeness::Complete);
+}
+
+/// The log with one more record.
+fn appended(log: &[u8], kind: u32, fields: &[u32]) -> Vec<u8> {
+    let body = [kind, 0x8000_0001, 0, 0]
+        .into_iter()
+        .chain(fields.iter().copied());
+    let body: Vec<u8> = body.flat_map(u32::to_le_bytes).collect();
+    let sum = body.iter().fold(0u32, |sum, &byte| {
+        sum.wrapping_mul(33).wrapping_add(u32::from(byte))
+    });
+    let size = 12 + body.len() as u32;
+    let header = [18166, size, sum ^ 18166 ^ size];
+    let header = header.iter().flat_map(|number: &u32| number.to_le_bytes());
+    log[..18210]
+        .iter()
+        .copied()
+        .chain(header)
+        .chain(body)
+        .collect()
+}
+
+#[test]
+fn each_kind_of_record_names_the_pages_it_changed() {
+    // The file has the pages 0 and 1 and is complete; in the log it has the number 0.
+    let directory = Directory::new("kinds", "recovered/postgrey.db", &killed_log());
+    let behind = |kind: u32, fields: &[u32]| {
+        directory.write("log.0000000001", &appended(&killed_log(), kind, fields));
+        match directory.judge() {
+            Completeness::Complete => 0,
+            Completeness::Behind { pages, .. } => pages,
+            unknown => panic!("{unknown:?}"),
+        }
+    };
+    let operation = 77;
+    // An item added on page 1; the same in another file.
+    assert_eq!(behind(41, &[operation, 0, 1]), 1);
+    assert_eq!(behind(41, &[operation, 1, 1]), 0);
+    // A piece of a long item, a replaced item, on a page that the file does not have yet.
+    assert_eq!(behind(43, &[operation, 0, 9]), 1);
+    assert_eq!(behind(58, &[0, 9]), 1);
+    // A page allocated: file, two numbers, first page, two numbers, page.
+    assert_eq!(behind(49, &[0, 7, 7, 0, 7, 7, 9]), 1);
+    // A page given free, still there or cut off from the end of the file.
+    assert_eq!(behind(50, &[0, 1]), 1);
+    assert_eq!(behind(50, &[0, 9]), 0);
+    assert_eq!(behind(52, &[0, 9]), 0);
+    // A split: both halves. Its inverse: the root, behind the bytes of the other page.
+    assert_eq!(behind(62, &[0, operation, 1, 7, 7, 9]), 2);
+    assert_eq!(behind(63, &[0, 9, 4, 0, 1]), 1);
+    // A change that cannot be looked up, and none.
+    assert_eq!(behind(66, &[0, 0]), 1);
+    assert_eq!(behind(10, &[1]), 0);
 }
 
 #[test]

@@ -123,7 +123,7 @@ impl fmt::Display for Completeness {
                 let directory = directory.display();
                 write!(
                     f,
-                    "postgrey was not stopped cleanly: what it changed last on {pages} pages of the database stands only in {directory}/log.*; to have that too, keep postgrey stopped and run \"db_recover -h {directory}\" as the owner of the files (Debian: package db-util), or start postgrey once and stop it, then take the database over again"
+                    "postgrey was not stopped cleanly: what it changed last stands only in {directory}/log.* and not in the database (pages concerned: {pages}); to have that too, keep postgrey stopped and run \"db_recover -h {directory}\" as the owner of the files (Debian: package db-util), or start postgrey once and stop it, then take the database over again"
                 )
             }
             Self::Unknown { directory, why } => write!(
