@@ -89,8 +89,15 @@ impl Translator<'_> {
                 return Ok(());
             }
             b'*' | b'+' | b'?' => return self.quantify(at, char::from(byte).to_string()),
-            b'{' => match self.cursor.counted() {
-                Some(counted) => return self.quantify(at, counted),
+            b'{' if self.last != Last::Nothing => match self.cursor.counted() {
+                Some(counted) if counted.backwards => {
+                    return Err(Fault::new(
+                        at..self.cursor.at(),
+                        "this repetition asks for more at least than at most",
+                        "write the smaller number first",
+                    ));
+                }
+                Some(counted) => return self.quantify(at, counted.text),
                 None => self.literal(byte),
             },
             b'.' | b'^' | b'$' => self.text.push(char::from(byte)),
@@ -160,7 +167,9 @@ impl Translator<'_> {
                 self.assertion(letter);
             }
             b'R' => self.text.push_str("(?:\\r\\n|[\\n-\\r\\x85])"),
-            b'N' if self.cursor.peek() != Some(b'{') => self.text.push_str("[^\\n]"),
+            b'N' if self.cursor.peek() != Some(b'{') || self.cursor.is_before_counted() => {
+                self.text.push_str("[^\\n]");
+            }
             b'N' | b'p' | b'P' | b'X' => return Err(self.unsupported(at..at + 2)),
             b'g' | b'k' => return self.named_reference(at, letter),
             b'1'..=b'9' => return self.numbered_reference(at, letter),
@@ -383,4 +392,56 @@ fn count_groups(pattern: &[u8]) -> usize {
         }
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelt(perl: &str) -> (String, bool) {
+        let translation = translate(perl.as_bytes()).expect("a pattern");
+        (translation.text, translation.backtracking)
+    }
+
+    #[test]
+    fn what_engines_read_differently_is_spelt_out() {
+        let known = [
+            (r"^mx\d+\.a$", r"^mx[\x30-\x39]+\x2Ea$", false),
+            (r"[a&&b]\Z", r"[\x26-\x26\x61-\x62]\z", false),
+            (r"[^]-]", r"[^\x2D-\x2D\x5D-\x5D]", false),
+            (r"\<x\>", r"\x3Cx\x3E", false),
+            ("x{y}{2}", r"x\x7By\x7D{2}", false),
+            ("é", r"\xC3\xA9", false),
+            ("(?^i:a)(?-x:b)", "(?i-ms:a)(?:b)", false),
+            ("a*+", "a*+", true),
+            (r"(a)\1", r"(a)(?:\1)", true),
+            (r"\12\0", r"\x0A\x00", false),
+        ];
+        for (perl, text, backtracking) in known {
+            assert_eq!(spelt(perl), (text.to_owned(), backtracking), "{perl}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_placed_where_it_stands() {
+        let known = [
+            ("a(b", 1..2),
+            ("ab)", 2..3),
+            ("a[b", 1..2),
+            ("a[z-a]", 2..5),
+            ("a**", 2..3),
+            ("a|+", 2..3),
+            ("a{3,1}", 1..6),
+            (r"ab\", 2..3),
+            (r"a\2", 1..3),
+            (r"a\x{100}", 1..8),
+            ("a[[:nope:]]", 2..10),
+            ("a(*FAIL)", 1..3),
+            ("a(?{b})", 1..4),
+        ];
+        for (perl, place) in known {
+            let fault = translate(perl.as_bytes()).expect_err("a mistake");
+            assert_eq!(fault.at, place, "{perl}: {}", fault.message);
+        }
+    }
 }

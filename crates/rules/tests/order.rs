@@ -250,8 +250,8 @@ fn all_oddities_of_a_recipient_list_are_told_at_once() {
         "W to:4:1: this matches an empty user only; write user@ or a domain",
         "W to:5:1: the star is literal; \
          write star.example, which is the domain and all below it",
-        "E to:6:2: the pattern cannot be used: invalid repetition count range, the start must \
-         be <= the end; write it without what the message names",
+        "E to:6:3: this repetition asks for more at least than at most; \
+         write the smaller number first",
         "E to:7:2: the pattern uses (?R, which is not supported; \
          write it with plain characters, classes and groups",
     ];

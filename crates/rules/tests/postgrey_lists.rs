@@ -109,6 +109,18 @@ const NAMES: &[(&str, &str, bool)] = &[
     ("/^[^.]+$/", "host", true),
     ("/^[^.]+$/", "host.example", false),
     ("/[\\w-.]+@/", "a.b-c@", true),
+    ("/^\\N{2}x$/", "abx", true),
+    ("/a|{1}/", "b", false),
+    ("/^\\h*\\x41\\101\\x{41}$/", "aaa", true),
+    ("/^(?:a){2,3}$/", "aaaa", false),
+    ("/^[a-c\\d]+$/", "b7", true),
+    ("/^[^\\W_]+$/", "a_b", false),
+    ("/^\\.mail\\-x$/", ".mail-x", true),
+    ("/(?<d>\\d)-\\k<d>/", "a4-4", true),
+    ("/(?<d>\\d)-\\g{-1}/", "a4-5", false),
+    ("/^(?>a|ab)c/", "abc", false),
+    ("/\\bmx\\b/", "in.mx.example", true),
+    ("/\\bmx\\b/", "in.mx1.example", false),
 ];
 
 #[test]

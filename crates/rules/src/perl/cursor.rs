@@ -9,6 +9,13 @@ pub(super) struct Cursor<'a> {
     at: usize,
 }
 
+/// A repetition with numbers.
+pub(super) struct Counted {
+    pub(super) text: String,
+    /// It asks for more at least than at most; Perl finds that nowhere.
+    pub(super) backwards: bool,
+}
+
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
@@ -81,7 +88,7 @@ impl<'a> Cursor<'a> {
 
     /// The rest of `{2}`, `{2,}`, `{2,5}` or `{,5}` in the spelling of our engines; without one
     /// the brace is a plain character, and nothing is passed over.
-    pub(super) fn counted(&mut self) -> Option<String> {
+    pub(super) fn counted(&mut self) -> Option<Counted> {
         let ahead = self.ahead();
         let length = ahead.iter().position(|byte| *byte == b'}')?;
         let inner = std::str::from_utf8(ahead.get(..length)?).ok()?;
@@ -94,12 +101,30 @@ impl<'a> Cursor<'a> {
         if !named || !digits(least) || !most.is_none_or(digits) {
             return None;
         }
+        let value = |text: &str| match text {
+            "" => 0,
+            digits => digits.parse().unwrap_or(u32::MAX),
+        };
         self.at += length + 1;
-        let least = if least.is_empty() { "0" } else { least };
+        let least_value = value(least);
         Some(match most {
-            Some(most) => format!("{{{least},{most}}}"),
-            None => format!("{{{least}}}"),
+            None => Counted {
+                text: format!("{{{least_value}}}"),
+                backwards: false,
+            },
+            Some(most) => Counted {
+                text: format!("{{{least_value},{most}}}"),
+                backwards: !most.is_empty() && value(most) < least_value,
+            },
         })
+    }
+
+    /// Whether a `{` that comes next begins a repetition.
+    pub(super) fn is_before_counted(&mut self) -> bool {
+        let at = self.at;
+        let counted = self.eat(b'{') && self.counted().is_some();
+        self.back_to(at);
+        counted
     }
 
     /// The one byte that an escape stands for, its letter already read; a letter that means
