@@ -87,11 +87,8 @@ fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
     let tools = workspace.target.join("tools");
     let own = tools.join("bin/cargo-deny");
     for program in [PathBuf::from("cargo-deny"), own.clone()] {
-        let mut version = Command::new(&program);
-        version.arg("--version");
-        if shell::answers(&mut version)?
-            && shell::output(&mut version)?.trim() == format!("cargo-deny {CARGO_DENY}")
-        {
+        let version = shell::answer(Command::new(&program).arg("--version"))?;
+        if version.is_some_and(|version| version.trim() == format!("cargo-deny {CARGO_DENY}")) {
             return Ok(program);
         }
     }

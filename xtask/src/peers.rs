@@ -239,11 +239,12 @@ impl Apt {
         fs::create_dir_all(folder.join("cache/archives/partial"))?;
         fs::write(folder.join("state/status"), "")?;
         let apt = Self { folder };
-        ensure!(
-            shell::answers(Command::new("apt-get").arg("--version"))?
-                && shell::answers(Command::new("dpkg-deb").arg("--version"))?,
-            "apt-get and dpkg-deb are needed: the peers are Debian packages"
-        );
+        for program in ["apt-get", "dpkg-deb"] {
+            ensure!(
+                shell::answer(Command::new(program).arg("--version"))?.is_some(),
+                "{program} is needed: the peers are Debian packages"
+            );
+        }
         // A foreign source that is away is no reason to stop: what we need is
         // checked when its closure is asked for.
         if let Err(error) = shell::output(apt.get().arg("update")) {

@@ -1,6 +1,7 @@
 //! Running other programs: a failure names the command.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -38,19 +39,18 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| words(command))
 }
 
-/// True when `command` can be started and ends with 0.
+/// What `command` writes to standard output; `None` when its program is absent
+/// or it does not end with 0.
 ///
 /// # Errors
-/// When it is there but cannot be started.
-pub(crate) fn answers(command: &mut Command) -> Result<bool> {
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    match status {
-        Ok(status) => Ok(status.success()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+/// When the program is there but cannot be started.
+pub(crate) fn answer(command: &mut Command) -> Result<Option<String>> {
+    match command.stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => {
+            Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
+        }
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| cannot_start(command)),
     }
 }
@@ -59,12 +59,45 @@ fn cannot_start(command: &Command) -> String {
     format!("cannot start {}", command.get_program().to_string_lossy())
 }
 
-/// The command as one would type it, without quoting.
+/// The command as one would type it, without folder and quoting.
 fn words(command: &Command) -> String {
-    let mut words = command.get_program().to_string_lossy().into_owned();
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let mut words = name.to_string_lossy().into_owned();
     for argument in command.get_args() {
         words.push(' ');
         words.push_str(&argument.to_string_lossy());
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_failure_names_the_command_and_shows_what_it_said() {
+        let error = output(&mut shell("echo a >&2; exit 3")).expect_err("it ends with 3");
+        assert_eq!(
+            error.to_string(),
+            "sh -c echo a >&2; exit 3 failed: exit status: 3\na"
+        );
+    }
+
+    #[test]
+    fn an_absent_program_and_one_that_fails_give_no_answer() {
+        let answers = [
+            Command::new("no-such-program-of-ours"),
+            shell("echo a; exit 1"),
+            shell("echo a"),
+        ]
+        .map(|mut command| answer(&mut command).expect("it can be started or is absent"));
+        assert_eq!(answers, [None, None, Some("a\n".into())]);
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     if has_doc_tests(workspace)? {
         run_tests(workspace, &["test", "--workspace", "--doc"])?;
     }
-    if shell::answers(cargo().args(["nextest", "--version"]))? {
+    if shell::answer(cargo().args(["nextest", "--version"]))?.is_some() {
         run_tests(
             workspace,
             &["nextest", "run", "--workspace", "--no-fail-fast"],
