@@ -91,8 +91,8 @@ impl RuleSet {
     /// general terms.
     #[must_use]
     pub fn rule(&self, subject: &Subject<'_>) -> Judgement {
-        let first = self.first(&self.own, subject);
-        let first = first.or_else(|| self.first(&self.lists, subject));
+        let first = self.first_own(subject);
+        let first = first.or_else(|| self.first_hit(&self.lists, subject));
         match first.and_then(|position| Some((position, self.at(position)?))) {
             Some((position, rule)) => Judgement {
                 ruling: rule.ruling.clone(),
@@ -169,21 +169,22 @@ impl RuleSet {
         });
     }
 
+    /// The first of our own rules that matches, those without a look into the tables included.
+    fn first_own(&self, subject: &Subject<'_>) -> Option<Position> {
+        let hit = self.first_hit(&self.own, subject);
+        let open = self.open.iter().copied();
+        let open = open.take_while(|open| hit.is_none_or(|hit| *open < hit));
+        let mut open = open.filter(|open| self.flags_hold(*open, subject.attempt));
+        open.next().or(hit)
+    }
+
     /// The first rule of these tables that matches. Work grows with the conditions that hold,
     /// not with the rules that there are.
-    fn first(&self, tables: &Tables, subject: &Subject<'_>) -> Option<Position> {
+    fn first_hit(&self, tables: &Tables, subject: &Subject<'_>) -> Option<Position> {
         let mut hits = tables.hits(subject.attempt, subject.client);
         hits.sort_unstable();
-        let by_hit = hits
-            .chunk_by(|one, other| one.rule == other.rule)
-            .find_map(|hits| self.matched(hits, subject.attempt));
-        if std::ptr::eq(tables, &self.lists) {
-            return by_hit;
-        }
-        let open = self.open.iter().copied();
-        let open = open.take_while(|open| by_hit.is_none_or(|hit| *open < hit));
-        let mut open = open.filter(|open| self.flags_hold(*open, subject.attempt));
-        open.next().or(by_hit)
+        hits.chunk_by(|one, other| one.rule == other.rule)
+            .find_map(|hits| self.matched(hits, subject.attempt))
     }
 
     fn matched(&self, hits: &[Hit], attempt: &Attempt) -> Option<Position> {
@@ -249,5 +250,53 @@ impl Flags {
                 .is_some_and(|value| value.is_empty() != wanted),
         };
         holds(self.authenticated, Field::Login) && holds(self.tls, Field::TlsProtocol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use greylatch_core::{Due, Seconds, Timing, WindowFrom};
+
+    use super::*;
+    use crate::Source;
+    use crate::spec::{OwnRules, RuleSpec, Then};
+
+    #[test]
+    fn of_rules_that_ask_the_same_alone_only_the_first_is_asked() {
+        let terms = Greylist {
+            timing: Timing {
+                delay: Seconds(60),
+                retry_window: Seconds::DAY,
+                lifetime: Seconds::DAY,
+                due: Due::FromFirst,
+                window_from: WindowFrom::First,
+            },
+            exemption: None,
+            waiting_max: None,
+        };
+        let rules: Vec<RuleSpec> = (0..1_000)
+            .map(|number| RuleSpec {
+                span: 0..0,
+                client: None,
+                name: None,
+                helo: None,
+                sender: None,
+                recipient: None,
+                authenticated: Some(number % 2 == 0),
+                tls: (number % 3 == 0).then_some(true),
+                then: Then::Exempt,
+                delay: None,
+            })
+            .collect();
+        let source = Source::default();
+        let sources = Sources {
+            own: Some(OwnRules {
+                source: &source,
+                rules: &rules,
+            }),
+            ..Sources::default()
+        };
+        let (set, _) = RuleSet::build(terms, &sources);
+        assert_eq!((set.len(), set.open), (1_000, vec![0, 1, 2, 3]));
     }
 }

@@ -332,6 +332,7 @@ mod tests {
                 settles: rule >= 2,
             };
             tables.add(Part::Name, Test::Domain(b"example.org".to_vec()), owner);
+            tables.add(Part::Name, Test::Domain(b"example.org".to_vec()), owner);
         }
         let mut attempt = Attempt::new();
         attempt.set(Field::ClientName, b"mx.example.org");

@@ -118,6 +118,9 @@ const NAMES: &[(&str, &str, bool)] = &[
     ("/^\\.mail\\-x$/", ".mail-x", true),
     ("/(?<d>\\d)-\\k<d>/", "a4-4", true),
     ("/(?<d>\\d)-\\g{-1}/", "a4-5", false),
+    ("/(?<d>\\d)-\\g{-1}/", "a4-4", true),
+    ("/(a)(b)(c)(d)(e)(f)(g)(h)(i)(j)\\10/", "abcdefghijj", true),
+    ("/^(?!y)MX/", "mx.example", true),
     ("/^(?>a|ab)c/", "abc", false),
     ("/\\bmx\\b/", "in.mx.example", true),
     ("/\\bmx\\b/", "in.mx1.example", false),
@@ -131,6 +134,29 @@ fn host_names_match_as_postgrey_matches_them() {
         let listed = judgement.ruling == Ruling::Exempt(Reason::ClientListed);
         assert_eq!(listed, *expected, "{entry:?} and {name:?}");
     }
+}
+
+#[test]
+fn patterns_see_bytes_and_not_characters() {
+    let asked = |list: &[u8], name: &[u8]| {
+        let clients = [source("clients", list)];
+        let sources = Sources {
+            clients: &clients,
+            ..Sources::default()
+        };
+        let (set, diagnostics) = RuleSet::build(terms(), &sources);
+        assert_eq!(diagnostics, []);
+        judge(&set, name, "", b"").rule.is_some()
+    };
+    assert!(asked(b"/^.$/", b"\xFF"));
+    assert!(asked(b"/^..$/", "\u{e9}".as_bytes()));
+    assert!(!asked(b"/^.$/", "\u{e9}".as_bytes()));
+    assert!(asked(b"/^\xE9[\xE8-\xEA]$/", b"\xE9\xEA"));
+    assert!(!asked(b"/^\xE9$/", b"\xC9"));
+    assert!(asked(b"/^(?!x).\xE9$/", b"\xFF\xE9"));
+    assert!(!asked(b"/^\\w$/", b"\xE9"));
+    assert!(asked(b"n\xE9.example", b"mx.N\xE9.example"));
+    assert!(!asked(b"n\xE9.example", b"mx.N\xC9.example"));
 }
 
 const ADDRESSES: &[(&str, &str, bool)] = &[
