@@ -16,10 +16,14 @@
 //!   `PERL5LIB`. The last two folders are Perl's own modules, for systems that
 //!   have perl-base alone. Its lists are in `ROOT/etc/postgrey`.
 //! - `postfix`: `ROOT/usr/sbin/postconf` and so on, with
-//!   `LD_LIBRARY_PATH=ROOT/usr/lib/postfix:ROOT/usr/lib/ARCH`. Its
-//!   `main.cf` needs `command_directory`, `daemon_directory`,
-//!   `shlib_directory`, `queue_directory`, `data_directory`,
-//!   `meta_directory`, and `LD_LIBRARY_PATH` in `import_environment`, since
+//!   `LD_LIBRARY_PATH=ROOT/usr/lib/postfix:ROOT/usr/lib/ARCH`. To serve, start
+//!   `ROOT/usr/lib/postfix/sbin/master -c ETC -d` as root, as the leader of its
+//!   own process group (it ends by killing that). `ETC/master.cf` is
+//!   `ROOT/usr/share/postfix/master.cf.dist` without chroot; `ETC/main.cf` needs
+//!   `command_directory`, `daemon_directory`, `shlib_directory`,
+//!   `queue_directory` with its folders, `data_directory`, `maillog_file`, a
+//!   `mail_owner` that is neither root nor nobody, a `setgid_group` that neither
+//!   of them has, and `LD_LIBRARY_PATH=...` in `import_environment`, since
 //!   master(8) cleans the environment.
 //! - `libfaketime`: `LD_PRELOAD=ROOT/usr/lib/ARCH/faketime/libfaketimeMT.so.1`,
 //!   without any `LD_LIBRARY_PATH`.
@@ -262,6 +266,7 @@ impl Apt {
             ("Dir::Cache", self.folder.join("cache")),
             // Else root hands the download to a user who cannot write here.
             ("APT::Sandbox::User", "root".into()),
+            ("Acquire::Retries", "3".into()),
         ] {
             command
                 .arg("-o")
