@@ -134,6 +134,19 @@ impl Drop for Daemon {
         // Both fail only when the child has ended by itself.
         drop(self.child.kill());
         drop(self.child.wait());
+        forget_fake_clock(self.child.id());
+    }
+}
+
+/// Removes what libfaketime leaves behind for a process that does not end by
+/// itself: a later process with the same number would stumble over it.
+fn forget_fake_clock(pid: u32) {
+    for name in [
+        format!("faketime_shm_{pid}"),
+        format!("sem.faketime_sem_{pid}"),
+    ] {
+        // Most programs have none.
+        drop(fs::remove_file(Path::new("/dev/shm").join(name)));
     }
 }
 
