@@ -155,7 +155,7 @@ pub struct Status {
     /// Log lines that had to be dropped.
     pub log_dropped: u64,
     /// Connections open now.
-    pub connections: u64,
+    pub connections: u32,
     /// The daemon records and passes (`mode = "learn"`).
     pub learning: bool,
 }

@@ -1,0 +1,101 @@
+//! Questions as JSON.
+
+use greylatch_core::{Attempt, Query, Record, Request, Seconds};
+use serde_json::{Map, Value, json};
+
+use super::record;
+use super::wire::{self, DecodeError};
+use crate::policy::{FIELDS, field_named};
+
+pub(super) fn to_json(request: &Request) -> Value {
+    match request {
+        Request::Look { attempt, later } => {
+            json!({ "ask": "look", "attempt": attempt_to_json(attempt), "later": later.0 })
+        }
+        Request::List(query) => json!({ "ask": "list", "query": query_to_json(query) }),
+        Request::Put(records) => {
+            let records: Vec<Value> = records.iter().map(record::to_json).collect();
+            json!({ "ask": "put", "records": records })
+        }
+        Request::Remove(query) => json!({ "ask": "remove", "query": query_to_json(query) }),
+        Request::Status => json!({ "ask": "status" }),
+        Request::Reload => json!({ "ask": "reload" }),
+        // Only MTAs have attempts judged; here it can only be looked at.
+        Request::Judge(attempt) | Request::PassUnread(attempt, _) => {
+            json!({ "ask": "look", "attempt": attempt_to_json(attempt), "later": 0 })
+        }
+    }
+}
+
+pub(super) fn from_json(value: &Value) -> Result<Request, DecodeError> {
+    let query = || query_from_json(wire::member(value, "query")?);
+    match wire::string(value, "ask")?.as_str() {
+        "look" => Ok(Request::Look {
+            attempt: attempt_from_json(wire::member(value, "attempt")?)?,
+            later: Seconds(wire::integer(value, "later")?),
+        }),
+        "list" => query().map(Request::List),
+        "put" => {
+            let records = wire::member(value, "records")?;
+            let records = records.as_array().ok_or(DecodeError::Kind("records"))?;
+            let records: Result<Vec<Record>, _> = records.iter().map(record::from_json).collect();
+            records.map(Request::Put)
+        }
+        "remove" => query().map(Request::Remove),
+        "status" => Ok(Request::Status),
+        "reload" => Ok(Request::Reload),
+        other => Err(DecodeError::Unknown(other.to_owned())),
+    }
+}
+
+fn attempt_to_json(attempt: &Attempt) -> Value {
+    let fields = FIELDS.iter().filter_map(|(name, field)| {
+        let text = attempt.field(*field)?;
+        Some(((*name).to_owned(), wire::from_bytes(text)))
+    });
+    Value::Object(fields.collect::<Map<_, _>>())
+}
+
+fn attempt_from_json(value: &Value) -> Result<Attempt, DecodeError> {
+    let mut attempt = Attempt::new();
+    for (name, _) in FIELDS {
+        if let (Some(_), Some(field)) = (wire::optional(value, name), field_named(name.as_bytes()))
+        {
+            attempt.set(field, &wire::bytes(value, name)?);
+        }
+    }
+    Ok(attempt)
+}
+
+fn query_to_json(query: &Query) -> Value {
+    json!({
+        "matching": query.matching.as_deref().map(wire::from_bytes),
+        "standing": query.standing.map(record::standing_word),
+        "clients": query.clients,
+        "after": query.after.map(|key| wire::hex(&key)),
+        "limit": query.limit,
+    })
+}
+
+fn query_from_json(value: &Value) -> Result<Query, DecodeError> {
+    let has = |name| wire::optional(value, name).is_some();
+    Ok(Query {
+        matching: if has("matching") {
+            Some(wire::bytes(value, "matching")?)
+        } else {
+            None
+        },
+        standing: if has("standing") {
+            Some(record::standing(value)?)
+        } else {
+            None
+        },
+        clients: wire::flag(value, "clients")?,
+        after: if has("after") {
+            Some(wire::key(value, "after")?)
+        } else {
+            None
+        },
+        limit: wire::small(value, "limit")?,
+    })
+}

@@ -1,0 +1,17 @@
+//! The protocols MTAs speak, as state machines: bytes in, questions out; answers in, bytes out.
+//!
+//! No socket, clock, log call or async: whoever owns the connection moves the bytes. Nothing is
+//! judged here; a protocol only knows how an attempt is told and how a verdict is said.
+#![warn(missing_docs)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+mod control;
+mod conversation;
+mod policy;
+
+pub use control::{
+    ControlConversation, DecodeError, decode_answer, encode_request, record_from_json,
+    record_to_json,
+};
+pub use conversation::{Conversation, ProtocolError, Step, Ticket};
+pub use policy::{PolicyConversation, PolicyOptions, UnknownRequest};

@@ -1,0 +1,63 @@
+//! The names of a policy request's attributes and what they are here.
+//!
+//! Source: Postfix SMTPD_POLICY_README, "Protocol description"; `policy_test_time` is Postgrey's.
+
+use greylatch_core::{Field, Stage};
+
+/// An attribute that means something to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attribute {
+    /// The type of the request.
+    Request,
+    /// The stage of the SMTP dialogue.
+    ProtocolState,
+    /// Sent by Postfix 2.3 and later, always.
+    EtrnDomain,
+    /// A field of the attempt.
+    Field(Field),
+}
+
+impl Attribute {
+    /// The attribute of this name; any other is to be ignored.
+    pub(super) fn named(name: &[u8]) -> Option<Self> {
+        match name {
+            b"request" => Some(Self::Request),
+            b"protocol_state" => Some(Self::ProtocolState),
+            b"etrn_domain" => Some(Self::EtrnDomain),
+            _ => field_named(name).map(Self::Field),
+        }
+    }
+}
+
+/// All fields of an attempt, with their names in this protocol.
+pub(crate) const FIELDS: [(&str, Field); 11] = [
+    ("client_address", Field::ClientAddress),
+    ("client_name", Field::ClientName),
+    ("helo_name", Field::Helo),
+    ("sender", Field::Sender),
+    ("recipient", Field::Recipient),
+    ("recipient_count", Field::RecipientCount),
+    ("queue_id", Field::QueueId),
+    ("instance", Field::Instance),
+    ("sasl_username", Field::Login),
+    ("encryption_protocol", Field::TlsProtocol),
+    ("policy_test_time", Field::TestTime),
+];
+
+pub(crate) fn field_named(name: &[u8]) -> Option<Field> {
+    FIELDS
+        .iter()
+        .find(|(known, _)| known.as_bytes() == name)
+        .map(|(_, field)| *field)
+}
+
+/// The stage that `protocol_state` names.
+pub(super) fn stage_named(state: &[u8]) -> Stage {
+    match state {
+        b"RCPT" => Stage::Rcpt,
+        b"DATA" => Stage::Data,
+        b"END-OF-MESSAGE" => Stage::EndOfMessage,
+        b"CONNECT" | b"EHLO" | b"HELO" | b"MAIL" => Stage::Earlier,
+        _ => Stage::Other,
+    }
+}
