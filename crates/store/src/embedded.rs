@@ -1,0 +1,208 @@
+//! The store of one host: a directory with a fjall tree, and what it takes to trust one.
+//!
+//! What was answered is with the kernel before the answer leaves, so ending the process at any
+//! moment loses nothing; a power cut loses at most the last second, or with [`Sync::Always`]
+//! nothing. The parts: `engine` reads and writes, `keeper` opens and opens again after a fault,
+//! `gate` keeps a stuck disk from stopping the runtime, `flush` and `journal` make durable,
+//! `rotate` and `expiry` keep memory and files small, `stripes` and `cache` are in front.
+//!
+//! Limits: entries in the cache, waiting entries, writers inside at once, how long an attempt
+//! waits (all in [`EmbeddedOptions`]), and of the files 128 MiB of journals.
+
+mod cache;
+mod census;
+mod engine;
+mod expiry;
+mod fault;
+mod flush;
+mod gate;
+mod journal;
+mod keeper;
+mod rotate;
+mod stripes;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use greylatch_core::{Census, Change, Memory, Page, Query, Record, Timestamp};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use self::engine::{Engine, Written};
+use self::keeper::{Keeper, Phase};
+use crate::error::StoreError;
+use crate::key::Keys;
+use crate::store::{Commit, Store};
+
+/// How an embedded store is run.
+#[derive(Clone, Debug)]
+pub struct EmbeddedOptions {
+    /// Where its files are; made when missing. One process at a time may have it.
+    pub directory: PathBuf,
+    /// What an answer waits for.
+    pub sync: Sync,
+    /// Records held in memory in front of the tree, about 100 bytes each.
+    pub cache_entries: usize,
+    /// Bytes of the tree's blocks held in memory.
+    pub block_cache_bytes: u64,
+    /// Entries that may wait in all; beyond it the oldest go first.
+    pub waiting_max: u64,
+    /// How long an attempt waits for its turn to write or for a sync; a writer that is inside
+    /// for longer makes the store [`StoreError::Stalled`].
+    pub store_timeout: Duration,
+    /// How long an attempt waits for the store to open.
+    pub open_wait: Duration,
+    /// Writers inside at once; less than the workers of the runtime, so that a stuck disk leaves
+    /// it one. `None`: one less than its workers, and at least one.
+    pub writers_max: Option<usize>,
+    /// A memtable of about so many bytes is written to a table.
+    pub memtable_bytes: u64,
+}
+
+impl EmbeddedOptions {
+    /// A store in this directory with the default limits.
+    #[must_use]
+    pub fn at(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            sync: Sync::Interval,
+            cache_entries: 131_072,
+            block_cache_bytes: 16 << 20,
+            waiting_max: 4_000_000,
+            store_timeout: Duration::from_millis(300),
+            open_wait: Duration::from_secs(5),
+            writers_max: None,
+            memtable_bytes: 16 << 20,
+        }
+    }
+}
+
+/// What an answer waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// The kernel; it is synced to disk once a second. A power cut loses at most that.
+    #[default]
+    Interval,
+    /// The disk: one sync for all that wait.
+    Always,
+}
+
+/// A store in a directory of this host.
+pub struct Embedded {
+    phase: watch::Receiver<Phase>,
+    keeper: Keeper,
+    open_wait: Duration,
+}
+
+impl Embedded {
+    /// Starts to open the store on a thread of its own and returns at once. A fault is told by
+    /// the methods of [`Store`] and logged; it never ends the process.
+    #[must_use]
+    pub fn start(options: EmbeddedOptions) -> Self {
+        let open_wait = options.open_wait;
+        let (keeper, phase) = Keeper::start(options);
+        Self {
+            phase,
+            keeper,
+            open_wait,
+        }
+    }
+
+    async fn engine(&self) -> Result<Arc<Engine>, StoreError> {
+        if let Some(engine) = self.phase.borrow().engine()? {
+            return engine.answering();
+        }
+        let mut phase = self.phase.clone();
+        let opened = timeout(self.open_wait, phase.wait_for(|now| !now.is_opening())).await;
+        match opened {
+            Err(_) => Err(StoreError::Opening),
+            Ok(Err(_)) => Err(StoreError::Closed),
+            Ok(Ok(now)) => match now.engine()? {
+                Some(engine) => engine.answering(),
+                None => Err(StoreError::Opening),
+            },
+        }
+    }
+
+    async fn write(&self, records: &[Record], keep: bool) -> Result<u64, StoreError> {
+        let engine = self.engine().await?;
+        let (mut ticket, mut found) = (0, 0);
+        for slice in records.chunks(RECORDS_AT_ONCE) {
+            let _inside = engine.gate.enter().await?;
+            let (last, here) = engine.write_records(slice, keep)?;
+            ticket = last;
+            found += here;
+        }
+        engine.durable(ticket).await?;
+        Ok(found)
+    }
+
+    /// Runs what takes long where it holds up no connection.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let engine = self.engine().await?;
+        let done = tokio::task::spawn_blocking(move || work(&engine)).await;
+        done.unwrap_or_else(|error| Err(StoreError::Down(error.to_string())))
+    }
+}
+
+/// Records written under one set of locks when many come at once.
+const RECORDS_AT_ONCE: usize = 64;
+
+impl Store for Embedded {
+    async fn load(
+        &self,
+        keys: &Keys,
+        enough: impl Fn(&Memory) -> bool + Send,
+    ) -> Result<Memory, StoreError> {
+        self.engine().await?.recall(keys, enough)
+    }
+
+    async fn commit(
+        &self,
+        keys: &Keys,
+        seen: &Memory,
+        change: &Change,
+    ) -> Result<Commit, StoreError> {
+        let engine = self.engine().await?;
+        let written = {
+            let _inside = engine.gate.enter().await?;
+            engine.write(keys, seen, change)?
+        };
+        match written {
+            Written::Ticket(ticket) => {
+                engine.durable(ticket).await?;
+                Ok(Commit::Done)
+            }
+            Written::Conflict(memory) => Ok(Commit::Conflict(memory)),
+        }
+    }
+
+    async fn put(&self, records: &[Record]) -> Result<(), StoreError> {
+        self.write(records, true).await.map(drop)
+    }
+
+    async fn remove(&self, records: &[Record]) -> Result<u64, StoreError> {
+        self.write(records, false).await
+    }
+
+    async fn sweep(&self, now: Timestamp) -> Result<Census, StoreError> {
+        self.aside(move |engine| engine.sweep(now)).await
+    }
+
+    async fn browse(&self, query: &Query) -> Result<Page, StoreError> {
+        let query = query.clone();
+        self.aside(move |engine| engine.browse(&query)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.engine().await.map(drop)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.keeper.close().await
+    }
+}

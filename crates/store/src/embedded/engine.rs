@@ -1,0 +1,347 @@
+//! One opened tree: reads through the cache, compare-and-set under stripes, durable answers.
+
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use greylatch_core::{Census, Change, Memory, Page, Query, Record, Timestamp};
+use tokio::time::timeout;
+
+use super::cache::HotCache;
+use super::expiry::{Horizon, Purging};
+use super::fault::Fault;
+use super::flush::Flush;
+use super::gate::Gate;
+use super::journal::{SyncQueue, keep_synced};
+use super::keeper::Order;
+use super::rotate::{Rotation, keep_rotating};
+use super::stripes::Stripes;
+use super::{EmbeddedOptions, Sync, census};
+use crate::commit::{Write, compare, recall, touched};
+use crate::error::StoreError;
+use crate::format::{self, RecordKey, Stored};
+use crate::key::Keys;
+use crate::listing::{self, Listing};
+use crate::tally::Tally;
+
+pub(super) struct Engine {
+    pub(super) database: Database,
+    pub(super) keyspace: Keyspace,
+    pub(super) tally: Arc<Tally>,
+    pub(super) horizon: Arc<Horizon>,
+    pub(super) flush: Flush,
+    pub(super) gate: Gate,
+    pub(super) rotation: Rotation,
+    pub(super) syncs: SyncQueue,
+    stripes: Stripes,
+    cache: HotCache,
+    sync: Sync,
+    patience: Duration,
+    fault: OnceLock<Fault>,
+    /// Nothing more comes after the end has begun.
+    closing: AtomicBool,
+    keeper: Sender<Order>,
+}
+
+/// What became of a change.
+pub(super) enum Written {
+    /// It is in the tree; durable when the ticket is served.
+    Ticket(u64),
+    Conflict(Memory),
+}
+
+/// fjall's workers; one alone can wait for itself for ever.
+const WORKERS: usize = 2;
+/// The smallest that fjall takes.
+const JOURNALS_BYTES_MAX: u64 = 64 << 20;
+
+impl Engine {
+    pub(super) fn open(
+        options: &EmbeddedOptions,
+        writers_max: usize,
+        keeper: Sender<Order>,
+    ) -> Result<Self, Fault> {
+        let tally = Arc::new(Tally::new(options.waiting_max));
+        let horizon = Arc::new(Horizon::new());
+        let purging = Arc::new(Purging {
+            horizon: Arc::clone(&horizon),
+            tally: Arc::clone(&tally),
+        });
+        let database = Database::builder(&options.directory)
+            .manual_journal_persist(true)
+            .worker_threads(WORKERS)
+            .cache_size(options.block_cache_bytes)
+            .max_journaling_size(JOURNALS_BYTES_MAX)
+            .with_compaction_filter_factories(Arc::new(move |_| Some(purging.clone())))
+            .open()?;
+        let keyspace = database.keyspace("records", || {
+            KeyspaceCreateOptions::default()
+                .manual_journal_persist(true)
+                .max_memtable_size(u64::MAX)
+        })?;
+        Ok(Self {
+            database,
+            keyspace,
+            tally,
+            horizon,
+            flush: Flush::new(),
+            gate: Gate::new(writers_max, options.store_timeout),
+            rotation: Rotation::new(options.memtable_bytes),
+            syncs: SyncQueue::default(),
+            stripes: Stripes::new(),
+            cache: HotCache::new(options.cache_entries),
+            sync: options.sync,
+            patience: options.store_timeout,
+            fault: OnceLock::new(),
+            closing: AtomicBool::new(false),
+            keeper,
+        })
+    }
+
+    /// Starts the threads that live as long as the engine is in use.
+    pub(super) fn start_threads(
+        self: &Arc<Self>,
+        directory: &Path,
+    ) -> Result<Vec<JoinHandle<()>>, Fault> {
+        let records = self.keyspace.iter();
+        let directory = directory.to_owned();
+        let spawn = |name: &str, work: Box<dyn FnOnce(&Engine) + Send>| {
+            let engine = Arc::clone(self);
+            let builder = thread::Builder::new().name(name.into());
+            builder.spawn(move || work(&engine))
+        };
+        Ok(vec![
+            spawn(
+                "store:sync",
+                Box::new(move |engine| keep_synced(engine, &directory)),
+            )?,
+            spawn("store:rotate", Box::new(keep_rotating))?,
+            spawn(
+                "store:count",
+                Box::new(|engine| census::count(engine, records)),
+            )?,
+        ])
+    }
+
+    /// Tells the threads to end.
+    pub(super) fn stop_threads(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.rotation.stop();
+        self.syncs.stop();
+    }
+
+    /// This engine, unless it is known not to answer.
+    pub(super) fn answering(self: Arc<Self>) -> Result<Arc<Self>, StoreError> {
+        if let Some(fault) = self.fault.get() {
+            return Err(StoreError::Down(fault.to_string()));
+        }
+        if self.closing.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        if self.gate.is_stuck() {
+            return Err(StoreError::Stalled);
+        }
+        Ok(self)
+    }
+
+    /// Notes a fault and has the store opened again; gives the error to answer with.
+    pub(super) fn fail(&self, fault: Fault) -> StoreError {
+        let first = self.fault.set(fault).is_ok();
+        if first {
+            // Without a keeper the process is ending.
+            let _ = self.keeper.send(Order::Failed);
+        }
+        StoreError::Down(self.fault.get().map(Fault::to_string).unwrap_or_default())
+    }
+
+    pub(super) fn fault(&self) -> Option<&Fault> {
+        self.fault.get()
+    }
+
+    pub(super) fn recall(
+        &self,
+        keys: &Keys,
+        enough: impl Fn(&Memory) -> bool,
+    ) -> Result<Memory, StoreError> {
+        recall(keys, enough, |key| self.read(key))
+    }
+
+    /// Compares and sets. To be called inside the gate.
+    pub(super) fn write(
+        &self,
+        keys: &Keys,
+        seen: &Memory,
+        change: &Change,
+    ) -> Result<Written, StoreError> {
+        {
+            let held = self.stripes.hold(touched(keys, change));
+            let writes = compare(keys, seen, change, |key| self.read_held(key))?;
+            if let Some(writes) = writes {
+                held.moved();
+                return self.insert(writes).map(Written::Ticket);
+            }
+        }
+        self.recall(keys, |_| false).map(Written::Conflict)
+    }
+
+    /// Writes or removes records as they are. To be called inside the gate.
+    pub(super) fn write_records(
+        &self,
+        records: &[Record],
+        keep: bool,
+    ) -> Result<(u64, u64), StoreError> {
+        let records: Vec<_> = records.iter().map(format::from_record).collect();
+        let held = self.stripes.hold(records.iter().map(|(key, ..)| *key));
+        let mut found = 0;
+        let mut ticket = self.flush.last();
+        for (key, stored, bytes) in records {
+            let old = self.read_held(&key)?;
+            found += u64::from(old.is_some());
+            held.moved();
+            let new = keep.then_some(stored);
+            ticket = self.insert(vec![Write {
+                key,
+                old,
+                new,
+                bytes,
+            }])?;
+        }
+        Ok((ticket, found))
+    }
+
+    /// Waits until what the ticket stands for is durable.
+    pub(super) async fn durable(&self, ticket: u64) -> Result<(), StoreError> {
+        if self.sync == Sync::Always {
+            return match timeout(self.patience, self.syncs.join()).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(self.fault.get().map_or(StoreError::Closed, |fault| {
+                    StoreError::Down(fault.to_string())
+                })),
+                Err(_) => Err(StoreError::Stalled),
+            };
+        }
+        if self.flush.is_worth_waiting(ticket) {
+            tokio::task::yield_now().await;
+        }
+        if self.flush.is_done(ticket) {
+            return Ok(());
+        }
+        let _inside = self.gate.enter().await?;
+        self.flush_to(ticket)
+    }
+
+    pub(super) fn flush_to(&self, ticket: u64) -> Result<(), StoreError> {
+        let flushed = self
+            .flush
+            .run(ticket, || self.database.persist(PersistMode::Buffer));
+        flushed.map_err(|error| self.fail(error.into()))
+    }
+
+    pub(super) fn sweep(&self, now: Timestamp) -> Result<Census, StoreError> {
+        self.tally.expire(self.horizon.advance(now));
+        let bytes = self.database.disk_space();
+        Ok(Census {
+            disk_bytes: bytes.map_err(|error| self.fail(error.into()))?,
+            ..self.tally.census()
+        })
+    }
+
+    pub(super) fn browse(&self, query: &Query) -> Result<Page, StoreError> {
+        let (first, last, with_first) = listing::range(query);
+        let from = if with_first {
+            Bound::Included(*first.bytes())
+        } else {
+            Bound::Excluded(*first.bytes())
+        };
+        let mut listing = Listing::new(query, &self.tally);
+        for record in self.keyspace.range((from, Bound::Included(*last.bytes()))) {
+            let read = record.into_inner().map_err(Fault::from);
+            let offered = read
+                .and_then(|(key, value)| Ok(listing.offer(&RecordKey::try_from(&*key)?, &value)?));
+            if !offered.map_err(|fault| self.fail(fault))? {
+                break;
+            }
+        }
+        Ok(listing.page())
+    }
+
+    /// Puts everything on disk. To be called when nobody writes any more.
+    pub(super) fn persist(&self) -> Result<(), Fault> {
+        Ok(self.database.persist(PersistMode::SyncAll)?)
+    }
+
+    fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
+        if let Some(known) = self.cache.get(key) {
+            return Ok(self.tally.visible(known));
+        }
+        let version = self.stripes.version(key);
+        let stored = self.fetch(key)?;
+        self.stripes
+            .fill(key, version, || self.cache.set(*key, stored));
+        Ok(self.tally.visible(stored))
+    }
+
+    /// As [`Self::read`] by one who holds the record's stripe and will set the cache.
+    fn read_held(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
+        let stored = match self.cache.get(key) {
+            Some(known) => known,
+            None => self.fetch(key)?,
+        };
+        Ok(self.tally.visible(stored))
+    }
+
+    fn fetch(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
+        let read = self.keyspace.get(key.bytes()).map_err(Fault::from);
+        let decoded = read.and_then(|value| {
+            let stored = value.map(|value| Stored::decode(key, &value));
+            Ok(stored.transpose()?)
+        });
+        decoded.map_err(|fault| self.fail(fault))
+    }
+
+    /// Writes records whose stripes are held.
+    fn insert(&self, writes: Vec<Write>) -> Result<u64, StoreError> {
+        if self.rotation.is_busy() {
+            return Err(StoreError::Busy);
+        }
+        if writes.is_empty() {
+            return Ok(self.flush.last());
+        }
+        let bytes = writes.iter().map(|write| write.bytes.len() + 17).sum();
+        let kept: Vec<_> = writes
+            .iter()
+            .map(|write| (write.key, write.old, write.new))
+            .collect();
+        self.put(writes).map_err(|error| self.fail(error.into()))?;
+        for (key, old, new) in kept {
+            self.cache.set(key, new);
+            self.tally.changed(old, new);
+        }
+        self.rotation.wrote(bytes);
+        Ok(self.flush.wrote())
+    }
+
+    fn put(&self, mut writes: Vec<Write>) -> fjall::Result<()> {
+        if writes.len() == 1
+            && let Some(write) = writes.pop()
+        {
+            return match write.new {
+                Some(_) => self.keyspace.insert(*write.key.bytes(), write.bytes),
+                None => self.keyspace.remove(*write.key.bytes()),
+            };
+        }
+        let mut batch = self.database.batch();
+        for write in writes {
+            match write.new {
+                Some(_) => batch.insert(&self.keyspace, *write.key.bytes(), write.bytes),
+                None => batch.remove(&self.keyspace, *write.key.bytes()),
+            }
+        }
+        batch.commit()
+    }
+}

@@ -1,0 +1,268 @@
+//! Opening, closing, and opening again after a fault, on a thread of its own.
+//!
+//! A write error leaves fjall unusable until every handle is gone and the directory is opened
+//! again. Damage moves the directory aside and starts an empty one, because greylisting learns
+//! again what it has lost; everything else is tried again, for as long as it takes.
+
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+
+use super::EmbeddedOptions;
+use super::engine::Engine;
+use super::fault::Fault;
+use crate::error::StoreError;
+
+/// Where the store is in its life.
+pub(super) enum Phase {
+    Opening,
+    Open(Arc<Engine>),
+    Down(String),
+    Closed,
+}
+
+impl Phase {
+    /// The engine; `None` while it is being opened for the first time.
+    pub(super) fn engine(&self) -> Result<Option<Arc<Engine>>, StoreError> {
+        match self {
+            Self::Opening => Ok(None),
+            Self::Open(engine) => Ok(Some(Arc::clone(engine))),
+            Self::Down(fault) => Err(StoreError::Down(fault.clone())),
+            Self::Closed => Err(StoreError::Closed),
+        }
+    }
+
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(self, Self::Opening)
+    }
+}
+
+/// What the keeper is told.
+pub(super) enum Order {
+    /// The engine has noted a fault.
+    Failed,
+    /// Put everything on disk and end; tell how it went.
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// The way to the keeping thread; it ends when this is dropped.
+pub(super) struct Keeper {
+    orders: Sender<Order>,
+}
+
+impl Keeper {
+    pub(super) fn start(options: EmbeddedOptions) -> (Self, watch::Receiver<Phase>) {
+        let (orders, taken) = channel();
+        let (publish, phase) = watch::channel(Phase::Opening);
+        let writers_max = options.writers_max.unwrap_or_else(|| {
+            Handle::try_current().map_or(1, |runtime| {
+                runtime.metrics().num_workers().saturating_sub(1)
+            })
+        });
+        let keeping = Keeping {
+            writers_max: writers_max.max(1),
+            options,
+            publish,
+            // A keeper that hears only itself has nobody left: engines do not keep it alive.
+            taken,
+        };
+        let engines = orders.clone();
+        let thread = thread::Builder::new().name("store:keeper".into());
+        if let Err(error) = thread.spawn(move || keeping.run(&engines)) {
+            tracing::error!(%error, "cannot start the thread that opens the store");
+        }
+        (Self { orders }, phase)
+    }
+
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        let (done, wait) = oneshot::channel();
+        if self.orders.send(Order::Close(done)).is_err() {
+            return Ok(());
+        }
+        wait.await.unwrap_or(Ok(()))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // Nobody waits for the answer; the thread may be gone already.
+        let _ = self.orders.send(Order::Close(oneshot::channel().0));
+    }
+}
+
+struct Keeping {
+    options: EmbeddedOptions,
+    writers_max: usize,
+    publish: watch::Sender<Phase>,
+    taken: Receiver<Order>,
+}
+
+/// Between two tries, doubled from the first to the last.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_LAST: Duration = Duration::from_secs(10);
+
+impl Keeping {
+    fn run(&self, orders: &Sender<Order>) {
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let fault = match self.open(orders) {
+                Ok(engine) => {
+                    pause = PAUSE_FIRST;
+                    match self.serve(engine) {
+                        Some(fault) => fault,
+                        None => return,
+                    }
+                }
+                Err(fault) => fault,
+            };
+            tracing::error!(directory = %self.options.directory.display(), "the store is down: {fault}");
+            self.publish.send_replace(Phase::Down(fault.to_string()));
+            if matches!(fault, Fault::Damaged(_)) {
+                self.set_aside();
+            }
+            if let Some(done) = self.rest(&fault, pause) {
+                self.publish.send_replace(Phase::Closed);
+                // Who has stopped waiting is not told.
+                let _ = done.send(Ok(()));
+                return;
+            }
+            pause = PAUSE_LAST.min(pause * 2);
+        }
+    }
+
+    fn open(&self, orders: &Sender<Order>) -> Result<Arc<Engine>, Fault> {
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            prepare(&self.options.directory)?;
+            Engine::open(&self.options, self.writers_max, orders.clone())
+        }));
+        // fjall meets some damage with a panic.
+        let opened = opened.unwrap_or_else(|_| Err(Fault::Damaged("opening them panicked".into())));
+        opened.map(Arc::new)
+    }
+
+    /// Lets the engine be used until it fails, or is told to end: then there is no fault.
+    fn serve(&self, engine: Arc<Engine>) -> Option<Fault> {
+        let threads = match engine.start_threads(&self.options.directory) {
+            Ok(threads) => threads,
+            Err(fault) => return Some(fault),
+        };
+        self.publish.send_replace(Phase::Open(Arc::clone(&engine)));
+        let order = self.taken.recv();
+        engine.stop_threads();
+        let fault = match &order {
+            Ok(Order::Failed) => engine.fault().cloned(),
+            _ => None,
+        };
+        self.publish.send_replace(match &fault {
+            Some(fault) => Phase::Down(fault.to_string()),
+            None => Phase::Closed,
+        });
+        for thread in threads {
+            // A thread that panicked has nothing more to tell.
+            let _ = thread.join();
+        }
+        while Arc::strong_count(&engine) > 1 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let persisted = if fault.is_none() {
+            engine.persist()
+        } else {
+            Ok(())
+        };
+        drop(engine);
+        if let Ok(Order::Close(done)) = order {
+            let told = persisted.map_err(|fault| StoreError::Down(fault.to_string()));
+            // Who has stopped waiting is not told.
+            let _ = done.send(told);
+        }
+        fault
+    }
+
+    /// Rests before the next try; a newer format is left alone for good. `Some` at the end.
+    fn rest(
+        &self,
+        fault: &Fault,
+        pause: Duration,
+    ) -> Option<oneshot::Sender<Result<(), StoreError>>> {
+        loop {
+            let order = if matches!(fault, Fault::Newer(_)) {
+                self.taken
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                self.taken.recv_timeout(pause)
+            };
+            match order {
+                Ok(Order::Close(done)) => return Some(done),
+                Ok(Order::Failed) => {}
+                Err(RecvTimeoutError::Timeout) => return None,
+                Err(RecvTimeoutError::Disconnected) => return Some(oneshot::channel().0),
+            }
+        }
+    }
+
+    fn set_aside(&self) {
+        let directory = &self.options.directory;
+        match set_aside(directory) {
+            Ok(aside) => tracing::error!(
+                "the damaged store has been moved to {}; an empty one is begun, and every sender \
+                 waits once more",
+                aside.display()
+            ),
+            Err(error) => tracing::error!(
+                "the damaged store {} cannot be moved aside: {error}",
+                directory.display()
+            ),
+        }
+    }
+}
+
+/// Damaged stores are kept up to this number; the last gives way.
+const ASIDE_MAX: u32 = 100;
+
+fn set_aside(directory: &Path) -> io::Result<PathBuf> {
+    let mut aside = directory.to_owned();
+    for number in 1..=ASIDE_MAX {
+        let mut name = directory.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".damaged-{number}"));
+        aside.set_file_name(name);
+        if !aside.try_exists()? {
+            break;
+        }
+    }
+    if aside.try_exists()? {
+        fs::remove_dir_all(&aside)?;
+    }
+    fs::rename(directory, &aside)?;
+    Ok(aside)
+}
+
+/// The file that says which format the records have, so that a newer one is left alone.
+const FORMAT_FILE: &str = "greylatch-format";
+const FORMAT: u32 = 1;
+
+/// Makes the directory, and looks whether it may be opened.
+fn prepare(directory: &Path) -> Result<(), Fault> {
+    fs::create_dir_all(directory)?;
+    let file = directory.join(FORMAT_FILE);
+    let text = match fs::read_to_string(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::write(&file, format!("{FORMAT}\n"))?;
+            return Ok(());
+        }
+        read => read?,
+    };
+    match text.trim().parse::<u32>() {
+        Ok(FORMAT) => Ok(()),
+        Ok(newer) => Err(Fault::Newer(format!("format {newer}, not {FORMAT}"))),
+        Err(_) => Err(Fault::Damaged(format!("{FORMAT_FILE} is no number"))),
+    }
+}

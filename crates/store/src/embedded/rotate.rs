@@ -1,0 +1,111 @@
+//! Our own rotation of memtables. fjall's worker threads can wait for one another for ever when
+//! they rotate by size, and an insert sleeps when tables pile up; so the tree is told never to
+//! rotate by itself, this thread does it, and says when it is better not to write at all.
+//!
+//! Source: fjall 3.1.13, `worker_pool.rs` (`worker_tick`) and `keyspace/mod.rs`
+//! (`inner_rotate_memtable`, `local_backpressure`).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::engine::Engine;
+use super::fault::Fault;
+
+/// What is known of the memtables.
+pub(super) struct Rotation {
+    /// Bytes written since the last rotation.
+    pending_bytes: AtomicU64,
+    busy: AtomicBool,
+    stopped: Mutex<bool>,
+    bell: Condvar,
+    memtable_bytes: u64,
+}
+
+/// How often the memtable is looked at.
+const TICK: Duration = Duration::from_millis(20);
+/// A memtable with anything in it is written out after this.
+const MEMTABLE_AGE: Duration = Duration::from_secs(600);
+/// An insert sleeps from 4 sealed memtables on.
+const SEALED_MAX: usize = 2;
+/// An insert slows down from 20 runs in the first level on; one flush makes one run.
+const FIRST_LEVEL_MAX: usize = 16;
+/// The memtable may grow to so many times its size while tables pile up.
+const OVERSIZE: u64 = 4;
+/// What an entry of the memtable takes beside key and value.
+const ENTRY_OVERHEAD: u64 = 64;
+/// A flush that makes no progress for so long is a fault.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(30);
+
+impl Rotation {
+    pub(super) fn new(memtable_bytes: u64) -> Self {
+        Self {
+            pending_bytes: AtomicU64::new(0),
+            busy: AtomicBool::new(false),
+            stopped: Mutex::new(false),
+            bell: Condvar::new(),
+            memtable_bytes,
+        }
+    }
+
+    pub(super) fn wrote(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(0);
+        self.pending_bytes
+            .fetch_add(bytes + ENTRY_OVERHEAD, Ordering::Relaxed);
+    }
+
+    /// Whether a write now would be made to sleep.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn stop(&self) {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.bell.notify_all();
+    }
+
+    /// Rests for `pause`; false at the end.
+    pub(super) fn rest(&self, pause: Duration) -> bool {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .bell
+            .wait_timeout_while(stopped, pause, |stopped| !*stopped);
+        let (stopped, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !*stopped
+    }
+}
+
+/// The rotating thread.
+pub(super) fn keep_rotating(engine: &Engine) {
+    let rotation = &engine.rotation;
+    let mut rotated = Instant::now();
+    let mut progress = (0, 0);
+    let mut progressed = Instant::now();
+    while rotation.rest(TICK) {
+        let sealed = engine.keyspace.sealed_memtable_count();
+        let first_level = engine.keyspace.l0_table_count();
+        let pending = rotation.pending_bytes.load(Ordering::Relaxed);
+        let crowded = sealed >= SEALED_MAX || first_level >= FIRST_LEVEL_MAX;
+        let due = pending >= rotation.memtable_bytes
+            || (pending > 0 && rotated.elapsed() >= MEMTABLE_AGE);
+        if due && !crowded {
+            rotation.pending_bytes.fetch_sub(pending, Ordering::Relaxed);
+            rotated = Instant::now();
+            if let Err(error) = engine.keyspace.rotate_memtable() {
+                engine.fail(error.into());
+                return;
+            }
+        }
+        let oversize = pending >= rotation.memtable_bytes.saturating_mul(OVERSIZE);
+        rotation.busy.store(crowded && oversize, Ordering::Relaxed);
+        let now = (sealed, engine.keyspace.table_count());
+        if sealed == 0 || now != progress {
+            progressed = Instant::now();
+        } else if progressed.elapsed() > FLUSH_PATIENCE {
+            let text = format!("no table was written for {} s", FLUSH_PATIENCE.as_secs());
+            engine.fail(Fault::Io(text));
+            return;
+        }
+        progress = now;
+    }
+}
