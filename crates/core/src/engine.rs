@@ -225,6 +225,13 @@ fn renewed(entry: Entry, timing: &Timing, now: Timestamp) -> Entry {
 }
 
 impl Entry {
+    /// An entry of which only its first and last attempt are known, as in another greylister's
+    /// file: it has passed when the last one came late enough.
+    #[must_use]
+    pub fn remembered(first: Timestamp, last: Timestamp, timing: &Timing) -> Self {
+        Self::seen(first, last, timing, last.since(first) >= timing.delay)
+    }
+
     /// An entry first seen at `first` and last at `last`, that has passed or not.
     fn seen(first: Timestamp, last: Timestamp, timing: &Timing, passed: bool) -> Self {
         let due = first.plus(timing.delay);

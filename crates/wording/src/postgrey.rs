@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use greylatch_core::{Field, Notice, Outcome, Reason, postgrey_text};
 
-use crate::escape::escape;
 use crate::record::DecisionRecord;
 
 /// How grave a line is to Postgrey.
@@ -100,17 +99,21 @@ fn action(out: &mut Vec<u8>, record: &DecisionRecord<'_>) {
     out.extend_from_slice(word.as_bytes());
 }
 
-/// Appends a value with each `%` doubled, as Postgrey does.
+/// Appends a value as Postgrey writes it to standard error: each `%` doubled, and every byte that
+/// is no printable ASCII as `%XX`.
 fn value(out: &mut Vec<u8>, text: &[u8]) {
-    let start = out.len();
-    escape(out, text);
-    if out[start..].contains(&b'%') {
-        let escaped = out.split_off(start);
-        for byte in escaped {
-            out.push(byte);
-            if byte == b'%' {
-                out.push(b'%');
-            }
+    if text
+        .iter()
+        .all(|byte| matches!(byte, b' '..=b'~') && *byte != b'%')
+    {
+        out.extend_from_slice(text);
+        return;
+    }
+    for byte in text {
+        match byte {
+            b'%' => out.extend_from_slice(b"%%"),
+            b' '..=b'~' => out.push(*byte),
+            byte => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
         }
     }
 }
@@ -187,7 +190,7 @@ mod tests {
             (Field::Sender, b"%s%n@x\x1b"),
             (Field::Recipient, b"bob@example.org"),
         ];
-        let tail = ", client_name=mx.example.com, client_address=192.0.2.10, sender=%%s%%n@x\\x1b, recipient=bob@example.org";
+        let tail = ", client_name=mx.example.com, client_address=192.0.2.10, sender=%%s%%n@x%1B, recipient=bob@example.org";
         let early = Decision {
             wait: Seconds(1),
             ..Decision::of(Outcome::Defer, Reason::EarlyRetry)

@@ -1,0 +1,205 @@
+//! The command line of `greylatch`: one source for help, completions and manual pages.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use greylatch_core::Seconds;
+
+/// A greylisting server for mail: a latch that lifts on the second try.
+#[derive(Debug, Parser)]
+#[command(name = "greylatch", version, about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server.
+    Serve(ServeArguments),
+    /// Explain the configuration, the rules and the lists, with every mistake in them.
+    Check(CheckArguments),
+    /// Say what would become of one attempt, and why.
+    Ask(AskArguments),
+    /// List, search, remove, export and import what is remembered.
+    Entries(EntriesArguments),
+    /// Say how the running server is.
+    Status(StatusArguments),
+    /// Let the running server read its lists and rules again.
+    Reload(ControlArguments),
+    /// Write completions or manual pages.
+    #[command(subcommand)]
+    Generate(Generate),
+    /// Run as Postgrey: its options, files, answers and log lines.
+    #[command(disable_help_flag = true)]
+    Postgrey(PostgreyArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The configuration file; without it the defaults, with the store in your state directory.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The configuration file; without it the defaults are explained.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Explain Postgrey's options instead, given behind `--`.
+    #[arg(long, conflicts_with = "config")]
+    pub(crate) postgrey: bool,
+    /// Postgrey's options.
+    #[arg(last = true, requires = "postgrey")]
+    pub(crate) options: Vec<String>,
+}
+
+/// Where the running server is found.
+#[derive(Debug, Args)]
+pub(crate) struct ControlArguments {
+    /// The configuration file of the running server.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The control socket of the running server; under Postgrey's name it is
+    /// DBDIR/greylatch/control.
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub(crate) control: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    pub(crate) control: ControlArguments,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AskArguments {
+    #[command(flatten)]
+    pub(crate) control: ControlArguments,
+    /// The client's address.
+    pub(crate) client: String,
+    /// The envelope sender; "<>" for the null sender.
+    pub(crate) sender: String,
+    /// The envelope recipient.
+    pub(crate) recipient: String,
+    /// The client's forward-confirmed name.
+    #[arg(long, default_value = "unknown")]
+    pub(crate) name: String,
+    /// What the client calls itself.
+    #[arg(long, default_value = "")]
+    pub(crate) helo: String,
+    /// The login name of an authenticated client.
+    #[arg(long, default_value = "")]
+    pub(crate) login: String,
+    /// Ask no server: judge by the configuration alone, with an empty memory.
+    #[arg(long)]
+    pub(crate) dry: bool,
+    /// Pretend that it is so much later, for example +6m; with --dry: that the first attempt was
+    /// so long ago.
+    #[arg(long, value_name = "+TIME", value_parser = later)]
+    pub(crate) at: Option<Seconds>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EntriesArguments {
+    #[command(flatten)]
+    pub(crate) control: ControlArguments,
+    #[command(subcommand)]
+    pub(crate) action: EntriesAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EntriesAction {
+    /// List entries as a table.
+    List(Selection),
+    /// Remove entries; says how many.
+    Remove(Selection),
+    /// Write entries as JSON lines to standard output.
+    Export(Selection),
+    /// Read entries as JSON lines.
+    Import {
+        /// The file; standard input when left out.
+        file: Option<PathBuf>,
+    },
+}
+
+/// Which entries are meant.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// Only those with this text in the client, sender or recipient.
+    pub(crate) matching: Option<String>,
+    /// Only those of this standing.
+    #[arg(long)]
+    pub(crate) standing: Option<StandingArgument>,
+    /// Client addresses (and what they have passed) instead of triplets.
+    #[arg(long)]
+    pub(crate) clients: bool,
+    /// Every entry is meant.
+    #[arg(long, conflicts_with = "matching")]
+    pub(crate) all: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StandingArgument {
+    /// Has not passed yet.
+    Waiting,
+    /// Has passed after waiting.
+    Proven,
+    /// Passes always; set by hand.
+    Allowed,
+    /// Is refused always; set by hand.
+    Refused,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Generate {
+    /// Completions for a shell, to standard output.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Manual pages into a directory.
+    Man {
+        /// The directory; it must exist.
+        directory: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PostgreyArguments {
+    /// Postgrey's options.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<String>,
+}
+
+fn later(text: &str) -> Result<Seconds, String> {
+    let length = text.strip_prefix('+').unwrap_or(text);
+    length.parse().map_err(|error| format!("{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_agree_with_each_other() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_to_come_is_read_with_or_without_its_plus() {
+        assert_eq!(later("+6m"), Ok(Seconds(360)));
+        assert_eq!(later("6m"), Ok(Seconds(360)));
+        assert!(later("+6").is_err());
+    }
+}

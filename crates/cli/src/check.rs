@@ -1,0 +1,141 @@
+//! `greylatch check`: the configuration, the rules and the lists, explained, with every mistake.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use anyhow::anyhow;
+use greylatch_rules::{Diagnostic, Severity};
+use greylatch_server::{Config, ConfigError, Remark, review, store_url};
+
+use crate::arguments::CheckArguments;
+use crate::{postgrey, serve};
+
+pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+    let config = if arguments.postgrey {
+        postgrey::translated(&arguments.options)
+            .map_err(|complaint| anyhow!(complaint))?
+            .config
+    } else {
+        serve::configuration(arguments.config.as_deref())?
+    };
+    let text = match &arguments.config {
+        Some(path) => fs::read(path)?,
+        None => Vec::new(),
+    };
+    let color = io::stdout().is_terminal();
+    let review = review(&config, arguments.config.as_deref(), text);
+    let mut out = io::stdout().lock();
+    let mut errors = 0;
+    for remark in &review.remarks {
+        writeln!(out, "{}", draw_remark(remark, color))?;
+        errors +=
+            u32::from(matches!(remark, Remark::Line(line) if line.severity == Severity::Error));
+    }
+    write!(out, "{}", summary(&config, review.rules))?;
+    Ok(if errors > 0 {
+        crate::exit::CONFIGURATION.into()
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn summary(config: &Config, rules: usize) -> String {
+    let greylist = &config.greylist;
+    let places: Vec<String> = config
+        .listen
+        .policy
+        .iter()
+        .map(|listener| listener.at.to_string())
+        .collect();
+    format!(
+        "listens on       {}\n\
+         delay            {}\n\
+         retry window     {}\n\
+         lifetime         {}\n\
+         networks         IPv4 /{}, IPv6 /{}\n\
+         mode             {:?}\n\
+         clients exempt   {}\n\
+         store            {} (sync {:?}, on failure {:?})\n\
+         rules in force   {rules}\n",
+        places.join(", "),
+        greylist.delay,
+        greylist.retry_window,
+        greylist.lifetime,
+        greylist.ipv4_prefix,
+        greylist.ipv6_prefix,
+        greylist.mode,
+        match greylist.exempt_clients_after {
+            0 => "never".to_owned(),
+            passes => format!("after {passes} passes"),
+        },
+        store_url(config),
+        config.store.sync,
+        config.store.on_failure,
+    )
+    .to_lowercase()
+}
+
+fn renderer(color: bool) -> Renderer {
+    let renderer = if color {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    renderer.decor_style(DecorStyle::Ascii)
+}
+
+fn draw_remark(remark: &Remark, color: bool) -> String {
+    match remark {
+        Remark::Line(diagnostic) => draw_line(diagnostic, color),
+        Remark::Unreadable { path, why, kept } => {
+            let rest = if *kept {
+                "; its last text goes on to hold"
+            } else {
+                "; it counts as empty"
+            };
+            format!("warning: can't open {}: {why}{rest}", path.display())
+        }
+        Remark::Shipped => "note: no list is there, so the short lists of the program hold".into(),
+    }
+}
+
+fn draw_line(diagnostic: &Diagnostic, color: bool) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let snippet = Snippet::source(diagnostic.source.as_str())
+        .path(diagnostic.path.as_str())
+        .line_start(diagnostic.line)
+        .annotation(
+            AnnotationKind::Primary
+                .span(diagnostic.span.clone())
+                .label(diagnostic.cure.as_str()),
+        );
+    renderer(color).render(&[level
+        .primary_title(diagnostic.message.as_str())
+        .element(snippet)])
+}
+
+/// A configuration's problems with carets, for a person.
+pub(crate) fn draw_config(error: &ConfigError, color: bool) -> String {
+    let path = error.path.display().to_string();
+    let drawn = error.problems.iter().map(|problem| {
+        let end = problem
+            .span
+            .end
+            .min(error.text.len())
+            .max(problem.span.start);
+        let snippet = Snippet::source(error.text.as_str())
+            .path(path.as_str())
+            .annotation(AnnotationKind::Primary.span(problem.span.start..end));
+        let report = Level::ERROR
+            .primary_title(problem.message.as_str())
+            .element(snippet);
+        renderer(color).render(&[report])
+    });
+    drawn.collect::<Vec<_>>().join("\n")
+}

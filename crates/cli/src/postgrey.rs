@@ -1,0 +1,158 @@
+//! The personality `postgrey`: its options, exit codes and messages, translated for our server.
+
+mod detach;
+mod options;
+mod translate;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use greylatch_server::{Launch, Personality, StartError};
+
+use self::options::Options;
+use self::translate::{Distribution, translate};
+
+pub(crate) use self::translate::Translated;
+
+/// Runs with Postgrey's command line, without the program's name.
+pub(crate) fn run(words: &[String]) -> ExitCode {
+    match start(words) {
+        Ok(code) => code,
+        Err(refusal) => {
+            say(&refusal.message);
+            ExitCode::from(refusal.code)
+        }
+    }
+}
+
+/// What the options come to, for `greylatch check --postgrey`.
+pub(crate) fn translated(words: &[String]) -> Result<Translated, String> {
+    let options = Options::parse(words).map_err(|complaints| complaints.join("\n"))?;
+    translate(&options, Distribution::found())
+}
+
+/// Why it does not start: Postgrey's words and exit code.
+struct Refusal {
+    message: String,
+    code: u8,
+}
+
+impl Refusal {
+    fn new(message: String) -> Self {
+        Self { message, code: 2 }
+    }
+}
+
+fn start(words: &[String]) -> Result<ExitCode, Refusal> {
+    let options = Options::parse(words).map_err(|complaints| Refusal {
+        message: complaints.join("\n"),
+        code: 1,
+    })?;
+    if options.help || options.man {
+        // Nobody is left to tell when standard output is closed.
+        let _ = write!(io::stdout(), "{USAGE}");
+        return Ok(if options.man {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        });
+    }
+    if options.version {
+        let _ = writeln!(io::stdout(), "postgrey 1.37");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.no_action {
+        return Err(Refusal::new(
+            "ERROR: don't know how to \"no-action\".".into(),
+        ));
+    }
+    let translated = translate(&options, Distribution::found()).map_err(Refusal::new)?;
+    if options.daemonize && !detach::is_detached() {
+        return detach::start_again(words)
+            .map_err(|error| Refusal::new(format!("ERROR: {error:#}")));
+    }
+    let launch = Launch {
+        config: translated.config,
+        config_path: None,
+        personality: Some(Personality::Postgrey {
+            dbdir: translated.dbdir,
+        }),
+        pidfile: options
+            .pidfile
+            .filter(|_| options.daemonize)
+            .map(Into::into),
+        ready: options
+            .daemonize
+            .then(|| Box::new(detach::say_ready) as Box<dyn FnOnce() + Send>),
+    };
+    match greylatch_server::run(launch) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Refusal::new(in_postgreys_words(&error))),
+    }
+}
+
+fn in_postgreys_words(error: &StartError) -> String {
+    match error {
+        StartError::LockMissing { path, .. } => {
+            format!("ERROR: can't open lock file: {}", path.display())
+        }
+        StartError::Locked { path } => format!("ERROR: locked: {}", locked_by(path)),
+        StartError::PidfileInUse { pid } => {
+            format!("Pid_file already exists for running process ({pid})... aborting")
+        }
+        StartError::Owner(error) => format!("ERROR: {error}"),
+        other => {
+            let error = anyhow::Error::msg(other.to_string());
+            let source = std::error::Error::source(other).map(|source| format!(": {source}"));
+            format!("ERROR: {error}{}", source.unwrap_or_default())
+        }
+    }
+}
+
+fn locked_by(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn say(message: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+const USAGE: &str = "\
+usage: postgrey [options]
+
+ -h, --help                       show this text
+     --version                    show the version whose behaviour this is
+ -v, --verbose                    log connections too
+ -q, --quiet                      log no decisions
+ -u, --unix=PATH                  listen on a unix socket
+     --socketmode=MODE            permissions of the unix socket (default 0666)
+ -i, --inet=[HOST:]PORT           listen on TCP; without a host on localhost
+ -d, --daemonize                  run in the background, log to syslog
+     --pidfile=PATH               with -d, write the process number to this file
+     --user=USER                  become this user (default postgrey)
+     --group=GROUP                become this group
+     --dbdir=PATH                 directory of the database
+     --delay=N                    defer new triplets for N seconds (default 300)
+     --max-age=N                  forget triplets not seen for N days (default 35)
+     --retry-window=N             a retry counts within N days, or hours with an h (default 2)
+     --greylist-action=A          what to answer Postfix (default DEFER_IF_PERMIT)
+     --greylist-text=TXT          the reply; %s: seconds left, %r: recipient's domain
+     --lookup-by-subnet           clients are known by their network (default)
+     --lookup-by-host             clients are known by their address
+     --ipv4cidr=N                 prefix of an IPv4 network (default 24)
+     --ipv6cidr=N                 prefix of an IPv6 network (default 64)
+     --privacy                    keep hashes instead of addresses
+     --hostname=NAME              name of this host in the header
+     --exim                       close the connection after each answer
+     --whitelist-clients=FILE     list of clients, may be repeated
+     --whitelist-recipients=FILE  list of recipients, may be repeated
+     --auto-whitelist-clients=N   a client is exempt after N passes (default 5, 0: never)
+     --listen-queue-size=N        connections that may wait to be accepted
+     --syslog-facility=NAME       facility for -d (default mail)
+     --x-greylist-header=TXT      header; %t: seconds, %v: version, %d: date, %h: host
+     --test-time                  let requests set the clock by policy_test_time; for tests
+
+This is greylatch, answering to the name of postgrey; see docs/postgrey.md.
+";

@@ -1,0 +1,165 @@
+//! Room 1, listen: each socket has a task that accepts, each connection a permit and a task.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use greylatch_proto::{ControlConversation, PolicyConversation, PolicyOptions};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use crate::connection::{ConnectionError, Patience, serve};
+use crate::desk::Desk;
+use crate::listen::Bound;
+
+/// What is spoken at a socket.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    Policy(Arc<PolicyOptions>),
+    Control,
+}
+
+/// What the tasks that accept share.
+#[derive(Clone)]
+pub(crate) struct Reception {
+    pub(crate) desk: Arc<Desk>,
+    /// One permit per connection: one more has to wait until another closes.
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) patience: Patience,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// After a failed accept, as when files run out, it is tried again so much later.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Accepts at a socket until the daemon stops.
+pub(crate) async fn accept(bound: Bound, door: Door, reception: Reception) {
+    let listening = match listening(&bound) {
+        Ok(listening) => listening,
+        Err(error) => {
+            warn!("a socket cannot be listened on: {error}");
+            return;
+        }
+    };
+    let mut stop = reception.stop.clone();
+    loop {
+        let Ok(permit) = reception.permits.clone().acquire_owned().await else {
+            break;
+        };
+        let accepted = tokio::select! {
+            accepted = accept_one(&listening, &door, &reception, permit) => accepted,
+            _ = stop.wait_for(|stopping| *stopping) => break,
+        };
+        if let Err(error) = accepted {
+            warn!("cannot accept a connection: {error}; trying again");
+            sleep(AFTER_FAILURE).await;
+        }
+    }
+    if let Bound::Unix(_, file) = &bound {
+        file.remove();
+    }
+}
+
+fn listening(bound: &Bound) -> io::Result<Listening> {
+    match bound {
+        Bound::Tcp(socket) => {
+            socket.set_nonblocking(true)?;
+            Ok(Listening::Tcp(TcpListener::from_std(socket.try_clone()?)?))
+        }
+        Bound::Unix(socket, _) => {
+            socket.set_nonblocking(true)?;
+            Ok(Listening::Unix(UnixListener::from_std(
+                socket.try_clone()?,
+            )?))
+        }
+    }
+}
+
+async fn accept_one(
+    listening: &Listening,
+    door: &Door,
+    reception: &Reception,
+    permit: OwnedSemaphorePermit,
+) -> io::Result<()> {
+    match listening {
+        Listening::Tcp(socket) => {
+            let (stream, peer) = socket.accept().await?;
+            // Answers are small and each is waited for; a failure only costs time.
+            let _ = stream.set_nodelay(true);
+            if reception.desk.observer.is_verbose() {
+                let local = stream.local_addr()?;
+                reception.desk.observer.connected_tcp(peer, local);
+            }
+            receive(stream, door, reception, permit);
+        }
+        Listening::Unix(socket) => {
+            let (stream, _) = socket.accept().await?;
+            if reception.desk.observer.is_verbose() {
+                let local = socket.local_addr()?;
+                reception.desk.observer.connected_unix(local.as_pathname());
+            }
+            receive(stream, door, reception, permit);
+        }
+    }
+    Ok(())
+}
+
+fn receive<S>(stream: S, door: &Door, reception: &Reception, permit: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Reception {
+        desk,
+        patience,
+        stop,
+        ..
+    } = reception.clone();
+    let door = door.clone();
+    tokio::spawn(async move {
+        let _open = OpenConnection::count(&desk);
+        let served = match door {
+            Door::Policy(options) => {
+                serve(
+                    stream,
+                    PolicyConversation::new(options),
+                    &desk,
+                    patience,
+                    stop,
+                )
+                .await
+            }
+            Door::Control => serve(stream, ControlConversation::new(), &desk, patience, stop).await,
+        };
+        match served {
+            Err(ConnectionError::Io(error)) => debug!("a connection broke: {error}"),
+            Err(error) => warn!("a connection was closed: {error}"),
+            Ok(()) => {}
+        }
+        drop(permit);
+    });
+}
+
+/// Counts a connection as open until it is dropped, also when its task panics.
+struct OpenConnection<'a>(&'a Desk);
+
+impl<'a> OpenConnection<'a> {
+    fn count(desk: &'a Desk) -> Self {
+        desk.connections.fetch_add(1, Ordering::Relaxed);
+        Self(desk)
+    }
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

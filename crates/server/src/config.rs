@@ -1,0 +1,412 @@
+//! `greylatch.toml`: one struct per table, straight into domain types. The only place that reads
+//! TOML. A personality builds the same structs from foreign options.
+//!
+//! The doc comment of a field is its entry in the manual.
+
+mod endpoint;
+mod text;
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use greylatch_core::{Network, Seconds};
+use greylatch_rules::Then;
+use serde::Deserialize;
+use toml::Spanned;
+
+pub use endpoint::{Endpoint, Listener};
+pub use text::{ConfigError, ConfigProblem};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where MTAs and the administrator's tools ask.
+    pub listen: Listen,
+    /// Whom the daemon runs as.
+    pub process: Process,
+    /// When mail has to wait, and how long that is remembered.
+    pub greylist: Greylisting,
+    /// How the policy protocol answers.
+    pub policy: Policy,
+    /// The other MX hosts of the site.
+    pub cluster: Cluster,
+    /// Lists in Postgrey's formats.
+    pub lists: Lists,
+    /// Where entries are kept.
+    pub store: Store,
+    /// Rules of the site, in order; the first that matches decides.
+    pub rule: Vec<Spanned<Rule>>,
+    /// What is logged, and where to.
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads a configuration; `path` is only named in problems.
+    ///
+    /// # Errors
+    /// [`ConfigError`] holds every problem of the file, each with its place and what to write
+    /// instead.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        text::parse(path, text)
+    }
+}
+
+/// `[listen]`: each a list of `"HOST:PORT"` or `"unix:PATH"`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Sockets for the Postfix policy protocol. A table instead of a text sets the mode and owner
+    /// of a unix socket: `{ path = "/run/greylatch/policy", mode = "0660", owner = "greylatch:postfix" }`.
+    pub policy: Vec<Listener>,
+    /// The socket of `greylatch ask`, `entries`, `status` and `reload`: a unix socket that only
+    /// its owner may use. Left out: `control` in the store's directory.
+    pub control: Option<Endpoint>,
+    /// How many connections may be open at once; one more has to wait until another closes.
+    pub connections_max: u32,
+    /// A connection on which nothing was asked for so long is closed; longer than the time
+    /// after which an MTA closes it (Postfix: 300 s idle, 1000 s in all).
+    #[serde(deserialize_with = "text::seconds")]
+    pub idle_timeout: Seconds,
+    /// A request that has begun must be complete after so long.
+    #[serde(deserialize_with = "text::seconds")]
+    pub request_timeout: Seconds,
+    /// How many connections the kernel may hold that are not accepted yet.
+    pub backlog: u32,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            policy: vec![Listener::tcp("127.0.0.1:10023")],
+            control: None,
+            connections_max: 4096,
+            idle_timeout: Seconds(1_200),
+            request_timeout: Seconds(100),
+            backlog: 1024,
+        }
+    }
+}
+
+/// `[process]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Process {
+    /// The user to become when started as root: a name or a number. Left out: stays as it is.
+    pub user: Option<String>,
+    /// The group to become when started as root, and further groups behind commas.
+    /// Left out: the user's own.
+    pub group: Option<String>,
+}
+
+/// `[greylist]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Greylisting {
+    /// How long a new sender has to wait before a retry passes.
+    #[serde(deserialize_with = "text::seconds")]
+    pub delay: Seconds,
+    /// How long after the first attempt a retry counts as one.
+    #[serde(deserialize_with = "text::seconds")]
+    pub retry_window: Seconds,
+    /// How long a sender that passed is remembered after its last mail.
+    #[serde(deserialize_with = "text::seconds")]
+    pub lifetime: Seconds,
+    /// IPv4 clients count as one when so many leading bits agree.
+    pub ipv4_prefix: u8,
+    /// IPv6 clients count as one when so many leading bits agree.
+    pub ipv6_prefix: u8,
+    /// `"enforce"`, or `"learn"`: remembers and logs what would wait, but passes everything.
+    pub mode: Mode,
+    /// How identities are formed: `"native"`, or `"postgrey"` and `"postgrey-by-host"` to go on
+    /// with the keys of Postgrey.
+    pub identity: Identity,
+    /// After so many passes, at most one counted per hour, a client address is exempt; 0 never.
+    pub exempt_clients_after: u32,
+    /// Mail with the null sender (bounces): `"rcpt"` is greylisted like any other, `"data"` is
+    /// asked about at DATA only, so that sender call-outs pass, `"exempt"` passes.
+    pub null_sender: NullSender,
+    /// Clients that logged in are exempt.
+    pub exempt_authenticated: bool,
+    /// Clients on this very host (loopback, unix sockets) are exempt.
+    pub exempt_local: bool,
+    /// Mail of the pools on the short list that comes with the program is exempt, as are
+    /// postmaster@ and abuse@.
+    pub shipped_lists: bool,
+    /// How many entries may wait in one client network that has none proven; beyond it mail is
+    /// deferred without being remembered. 0: no limit.
+    pub waiting_per_network: u32,
+    /// How many entries may wait in all; beyond it the oldest waiting ones are forgotten first.
+    pub waiting_max: NonZeroU32,
+    /// The text of a deferral; `%s` stands for the seconds left, `%r` for the recipient's domain.
+    pub reply: String,
+    /// The header of mail that waited; `%t` stands for the seconds, `%v` for the version, `%h`
+    /// for the host name, `%d` for the date. Empty: none.
+    pub header: String,
+    /// The name of this host in the header. Left out: the system's.
+    pub hostname: Option<String>,
+    /// Names the header gives this program; what a personality must answer as.
+    #[serde(skip)]
+    pub version: Option<String>,
+}
+
+impl Default for Greylisting {
+    fn default() -> Self {
+        Self {
+            delay: Seconds(60),
+            retry_window: Seconds(2 * Seconds::DAY.0),
+            lifetime: Seconds(35 * Seconds::DAY.0),
+            ipv4_prefix: 24,
+            ipv6_prefix: 64,
+            mode: Mode::Enforce,
+            identity: Identity::Native,
+            exempt_clients_after: 5,
+            null_sender: NullSender::Rcpt,
+            exempt_authenticated: true,
+            exempt_local: true,
+            shipped_lists: true,
+            waiting_per_network: 1_000,
+            waiting_max: NonZeroU32::new(4_000_000).expect("the number is not zero"),
+            reply: "Greylisted, please try again in %s seconds".into(),
+            header: "X-Greylist: delayed %t seconds by greylatch-%v at %h; %d".into(),
+            hostname: None,
+            version: None,
+        }
+    }
+}
+
+/// `greylist.mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// New senders wait.
+    #[default]
+    Enforce,
+    /// Everything passes; what would have waited is logged.
+    Learn,
+}
+
+/// `greylist.identity`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Identity {
+    /// Our own way.
+    #[default]
+    Native,
+    /// Postgrey's, by network.
+    Postgrey,
+    /// Postgrey's with `--lookup-by-host`.
+    PostgreyByHost,
+}
+
+/// `greylist.null_sender`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NullSender {
+    /// Like any other sender.
+    #[default]
+    Rcpt,
+    /// Only at DATA.
+    Data,
+    /// Never greylisted.
+    Exempt,
+}
+
+/// `[policy]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// The action in front of the text of a deferral, see access(5).
+    pub defer_action: String,
+    /// Close the connection after each answer; Exim with `shutdown=no` needs it.
+    pub close_after_answer: bool,
+    /// Judge at every stage of the SMTP dialogue alike, as Postgrey does, instead of at RCPT and
+    /// at DATA with one recipient.
+    pub every_stage: bool,
+    /// Say nothing to a request that is no `smtpd_access_policy`, as Postgrey does, instead of
+    /// `DUNNO`.
+    pub silent_on_unknown: bool,
+    /// Let a request set the clock with `policy_test_time`. For tests: whoever can connect can
+    /// then pass at once.
+    pub test_time: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            defer_action: "DEFER_IF_PERMIT".into(),
+            close_after_answer: false,
+            every_stage: false,
+            silent_on_unknown: false,
+            test_time: false,
+        }
+    }
+}
+
+/// `[cluster]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cluster {
+    /// Addresses and networks of our own MX hosts: exempt before anything else.
+    #[serde(deserialize_with = "text::networks")]
+    pub hosts: Vec<Network>,
+}
+
+/// `[lists]`: files in the formats of Postgrey, read at start and again on reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lists {
+    /// Client lists: names, `/patterns/`, addresses, networks.
+    pub clients: Vec<PathBuf>,
+    /// Recipient lists: addresses, `user@`, domains, `/patterns/`.
+    pub recipients: Vec<PathBuf>,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// `"embedded:DIRECTORY"` or `"memory:"`. Left out: a directory in the user's state directory.
+    pub url: Option<String>,
+    /// `"interval"`: a power cut loses at most the last second, `kill -9` nothing. `"always"`:
+    /// every answer waits until the disk has what it rests on.
+    pub sync: Sync,
+    /// What is answered while the store is away: `"pass"` or `"defer"`.
+    pub on_failure: OnFailure,
+    /// How long an attempt may wait for the store, in milliseconds.
+    pub timeout_ms: u32,
+    /// Keep hashes only, no addresses. Listing, searching and moving to another store then
+    /// cannot work.
+    pub privacy: bool,
+    /// How many entries are held in memory in front of the store.
+    pub cache_entries: u32,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: None,
+            sync: Sync::Interval,
+            on_failure: OnFailure::Pass,
+            timeout_ms: 300,
+            privacy: false,
+            cache_entries: 131_072,
+        }
+    }
+}
+
+/// `store.sync`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sync {
+    /// Once a second.
+    #[default]
+    Interval,
+    /// Before every answer.
+    Always,
+}
+
+/// `store.on_failure`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// Mail passes.
+    #[default]
+    Pass,
+    /// Mail is deferred.
+    Defer,
+}
+
+/// `[[rule]]`: what is listed within one condition are alternatives; all conditions must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Client addresses and networks.
+    pub client: Option<Vec<Spanned<String>>>,
+    /// Forward-confirmed client names: a domain with all below it, or a `/pattern/`.
+    pub name: Option<Vec<Spanned<String>>>,
+    /// Senders: `user@domain`, `user@`, `@domain`, a domain with all below it, `<>` for the null
+    /// sender, or a `/pattern/`.
+    pub sender: Option<Vec<Spanned<String>>>,
+    /// Recipients, written like senders.
+    pub recipient: Option<Vec<Spanned<String>>>,
+    /// What the client called itself, written like names.
+    pub helo: Option<Vec<Spanned<String>>>,
+    /// The client has logged in, or has not.
+    pub authenticated: Option<bool>,
+    /// The connection is encrypted, or is not.
+    pub tls: Option<bool>,
+    /// `"exempt"`, `"greylist"` or `"refuse"`.
+    #[serde(deserialize_with = "text::then")]
+    pub then: Then,
+    /// The delay for what this rule greylists.
+    #[serde(default, deserialize_with = "text::optional_seconds")]
+    pub delay: Option<Seconds>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How a decision is written: `"postgrey"`, `"logfmt"` or `"json"`.
+    pub format: LogFormat,
+    /// Where to: `"auto"` (journald when it is there for us, else stderr), `"stderr"`,
+    /// `"journald"`, `"syslog"`.
+    pub to: LogTo,
+    /// `"quiet"` leaves decisions out, `"verbose"` adds a line for each connection.
+    pub level: LogLevel,
+    /// The name in front of a line in syslog and journald.
+    pub ident: String,
+    /// The syslog facility.
+    pub facility: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Postgrey,
+            to: LogTo::Auto,
+            level: LogLevel::Normal,
+            ident: "greylatch".into(),
+            facility: "mail".into(),
+        }
+    }
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Postgrey's lines.
+    Postgrey,
+    /// `key=value` fields.
+    Logfmt,
+    /// One JSON object per line.
+    Json,
+}
+
+/// `log.to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogTo {
+    /// journald when our standard error is connected to it, else stderr.
+    Auto,
+    /// Standard error.
+    Stderr,
+    /// The journal's own socket.
+    Journald,
+    /// `/dev/log`.
+    Syslog,
+}
+
+/// `log.level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Warnings and errors.
+    Quiet,
+    /// And decisions.
+    Normal,
+    /// And connections.
+    Verbose,
+}

@@ -1,0 +1,167 @@
+//! Rooms 1 and 8 for one connection: bytes in, what the conversation asks goes to the desk, bytes
+//! out. One task owns a connection; a fault of the other side ends this connection only.
+
+use std::io;
+use std::time::Duration;
+
+use greylatch_proto::{Conversation, ProtocolError, Step};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use crate::clock::monotonic;
+use crate::desk::{Desk, Visitor};
+
+/// How long things may take on a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Nothing is asked.
+    pub(crate) idle: Duration,
+    /// A request has begun and does not end, or an answer is not taken.
+    pub(crate) request: Duration,
+}
+
+/// How a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectionError {
+    #[error("{0}")]
+    Protocol(#[from] ProtocolError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("a request was not complete in time")]
+    TooSlow,
+    #[error("an answer was not taken in time")]
+    NotTaken,
+}
+
+/// Serves one connection until either side ends it.
+pub(crate) async fn serve<S, C>(
+    mut stream: S,
+    mut conversation: C,
+    desk: &Desk,
+    patience: Patience,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), ConnectionError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    C: Conversation,
+{
+    let mut visitor = Visitor::default();
+    let mut buffer = vec![0; READ_SIZE];
+    let mut timer = Timer::new(patience);
+    let alarm = sleep_until(timer.alarm());
+    tokio::pin!(alarm);
+    loop {
+        let step = conversation.step();
+        while let Some(notice) = conversation.notice() {
+            desk.notice(&mut visitor, &notice);
+        }
+        match step? {
+            Step::Ask(ticket, request) => {
+                let answer = desk.answer(&mut visitor, request).await;
+                conversation.answer(ticket, &answer);
+                timer.asked();
+                if conversation.output().len() > OUTPUT_MAX {
+                    flush(&mut stream, conversation.output(), patience).await?;
+                }
+            }
+            Step::Read | Step::Wait => {
+                flush(&mut stream, conversation.output(), patience).await?;
+                let read = tokio::select! {
+                    biased;
+                    read = stream.read(&mut buffer) => Some(read?),
+                    () = timer.expired(alarm.as_mut()) => None,
+                    _ = stop.wait_for(|stopping| *stopping) => return Ok(()),
+                };
+                match read {
+                    Some(0) => conversation.finish(),
+                    Some(length) => {
+                        timer.received();
+                        conversation.feed(&buffer[..length]);
+                    }
+                    None if timer.is_in_request() => return Err(ConnectionError::TooSlow),
+                    None => return Ok(()),
+                }
+            }
+            Step::Close => return flush(&mut stream, conversation.output(), patience).await,
+        }
+    }
+}
+
+/// Bytes read at once: about fifteen requests of Postfix.
+const READ_SIZE: usize = 16 << 10;
+
+/// Answers to pipelined requests are sent when they pass so many bytes.
+const OUTPUT_MAX: usize = 64 << 10;
+
+async fn flush<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    output: &mut Vec<u8>,
+    patience: Patience,
+) -> Result<(), ConnectionError> {
+    if output.is_empty() {
+        return Ok(());
+    }
+    let written = timeout(patience.request, stream.write_all(output)).await;
+    output.clear();
+    match written {
+        Ok(written) => Ok(written?),
+        Err(_) => Err(ConnectionError::NotTaken),
+    }
+}
+
+/// When the other side has been quiet, or slow, for too long. The alarm is set again only when it
+/// goes off, so that a busy connection costs the timer wheel nothing.
+struct Timer {
+    patience: Patience,
+    /// Since when nothing was asked.
+    idle_since: Instant,
+    /// Since when a request has been arriving.
+    request_since: Option<Instant>,
+}
+
+impl Timer {
+    fn new(patience: Patience) -> Self {
+        Self {
+            patience,
+            idle_since: monotonic(),
+            request_since: None,
+        }
+    }
+
+    fn asked(&mut self) {
+        self.idle_since = monotonic();
+        self.request_since = None;
+    }
+
+    fn received(&mut self) {
+        self.request_since.get_or_insert_with(monotonic);
+    }
+
+    fn is_in_request(&self) -> bool {
+        self.request_since.is_some()
+    }
+
+    /// The next time at which something may be over.
+    fn alarm(&self) -> Instant {
+        let idle = self.idle_since + self.patience.idle;
+        match self.request_since {
+            Some(since) => idle.min(since + self.patience.request),
+            None => idle.min(monotonic() + self.patience.request),
+        }
+    }
+
+    async fn expired(&self, mut alarm: std::pin::Pin<&mut Sleep>) {
+        loop {
+            alarm.as_mut().await;
+            let now = monotonic();
+            let slow = self
+                .request_since
+                .is_some_and(|since| now >= since + self.patience.request);
+            if slow || now >= self.idle_since + self.patience.idle {
+                return;
+            }
+            alarm.as_mut().reset(self.alarm());
+        }
+    }
+}

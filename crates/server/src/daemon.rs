@@ -1,0 +1,288 @@
+//! The daemon while it runs: connections are accepted, signals obeyed, and at the end everything
+//! that was asked is answered and everything that was answered is on disk.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use greylatch_core::{School, Seconds};
+use greylatch_proto::{PolicyOptions, UnknownRequest};
+use greylatch_store::{AnyStore, Store};
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tracing::{error, warn};
+
+use crate::accept::{Door, Reception, accept};
+use crate::backend;
+use crate::clock;
+use crate::config::{Config, Identity};
+use crate::connection::Patience;
+use crate::desk::{Desk, DeskSettings};
+use crate::instance::Instances;
+use crate::launch::{Personality, StartError, source};
+use crate::listen::Bound;
+use crate::lists::{ListFiles, Remark, Rulebook};
+use crate::log::LogQueue;
+use crate::observe::Observer;
+use crate::phrases::Phrases;
+use crate::takeover;
+use crate::waiting::WaitingNetworks;
+
+/// Everything that was made before privileges were dropped.
+pub(crate) struct Prepared {
+    pub(crate) config: Config,
+    pub(crate) config_path: Option<PathBuf>,
+    pub(crate) personality: Option<Personality>,
+    pub(crate) lists: ListFiles,
+    pub(crate) rulebook: Rulebook,
+    pub(crate) remarks: Vec<Remark>,
+    pub(crate) policy: Vec<Bound>,
+    pub(crate) control: Vec<Bound>,
+    pub(crate) ready: Option<Box<dyn FnOnce() + Send>>,
+    pub(crate) log: LogQueue,
+}
+
+/// How long connections may take to end when the daemon stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Connections to the control socket at once; a tool uses one.
+const CONTROLS_MAX: u32 = 16;
+
+/// How often expired entries are looked after.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Runs until a signal ends it.
+pub(crate) fn run(prepared: Prepared) -> Result<(), StartError> {
+    let cores = available_parallelism().map_or(2, usize::from);
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(cores + SPARE_WORKERS)
+        .enable_all()
+        .thread_name("greylatch")
+        .build()?;
+    let ended = runtime.block_on(serve(prepared));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+/// Threads beside one per core, so that some are left while others wait for a stalled disk.
+const SPARE_WORKERS: usize = 2;
+
+async fn serve(prepared: Prepared) -> Result<(), StartError> {
+    let signals = Signals::new()?;
+    let Prepared {
+        config,
+        config_path,
+        personality,
+        lists,
+        rulebook,
+        remarks,
+        policy,
+        control,
+        ready,
+        log,
+    } = prepared;
+    let observer = Observer::new(&config, log);
+    remarks.iter().for_each(|remark| observer.remark(remark));
+    let store = backend::open(&config)?;
+    let desk = Arc::new(desk(&config, rulebook, store, observer));
+    desk.observer.started();
+    let (stop, stopping) = watch::channel(false);
+    let reload = Arc::new(Reload {
+        config,
+        config_path,
+        lists: lists.into(),
+        desk: desk.clone(),
+    });
+    if let Some(Personality::Postgrey { dbdir }) = &personality {
+        takeover::run(&desk, dbdir, &reload.config).await;
+    }
+    let reception = |permits: u32| Reception {
+        desk: desk.clone(),
+        permits: Arc::new(Semaphore::new(permits as usize)),
+        patience: patience(&reload.config),
+        stop: stopping.clone(),
+    };
+    let policy_reception = reception(reload.config.listen.connections_max);
+    let options = Arc::new(policy_options(&reload.config));
+    for bound in policy {
+        tokio::spawn(accept(
+            bound,
+            Door::Policy(options.clone()),
+            policy_reception.clone(),
+        ));
+    }
+    for bound in control {
+        tokio::spawn(accept(bound, Door::Control, reception(CONTROLS_MAX)));
+    }
+    tokio::spawn(sweep(desk.clone()));
+    if let Some(ready) = ready {
+        ready();
+    }
+    tokio::spawn(tell_ready(desk.clone()));
+    signals.obey(&reload).await;
+    stop_all(
+        &desk,
+        stop,
+        &policy_reception.permits,
+        reload.config.listen.connections_max,
+    )
+    .await;
+    Ok(())
+}
+
+pub(crate) fn desk(
+    config: &Config,
+    rulebook: Rulebook,
+    store: AnyStore,
+    observer: Observer,
+) -> Desk {
+    let school = match config.greylist.identity {
+        Identity::Native => School::Native,
+        Identity::Postgrey => School::Postgrey { by_host: false },
+        Identity::PostgreyByHost => School::Postgrey { by_host: true },
+    };
+    let instances = match school {
+        School::Native => Instances::large(),
+        School::Postgrey { .. } => Instances::as_postgrey(),
+    };
+    Desk {
+        rulebook: ArcSwap::from_pointee(rulebook),
+        store,
+        observer,
+        settings: DeskSettings::new(config, school),
+        phrases: Phrases::new(config),
+        instances,
+        waiting: WaitingNetworks::new(config.greylist.retry_window),
+        connections: AtomicU32::new(0),
+        started: clock::now(),
+        reload: Notify::new(),
+    }
+}
+
+fn policy_options(config: &Config) -> PolicyOptions {
+    PolicyOptions {
+        close_after_answer: config.policy.close_after_answer,
+        unknown_request: if config.policy.silent_on_unknown {
+            UnknownRequest::Silence
+        } else {
+            UnknownRequest::Dunno
+        },
+        defer_action: config.policy.defer_action.clone().into_bytes(),
+    }
+}
+
+fn patience(config: &Config) -> Patience {
+    let length =
+        |seconds: Seconds| Duration::from_secs(u64::try_from(seconds.0).unwrap_or(0).max(1));
+    Patience {
+        idle: length(config.listen.idle_timeout),
+        request: length(config.listen.request_timeout),
+    }
+}
+
+/// The signals that the daemon obeys.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, StartError> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Reloads on HUP and when the control socket asks; returns when the daemon is to stop.
+    async fn obey(mut self, reload: &Reload) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => reload.run(),
+                () = reload.desk.reload.notified() => reload.run(),
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.quit.recv() => return,
+            }
+        }
+    }
+}
+
+/// What a reload needs: lists and rules are read again; where the configuration cannot be read
+/// the old rules stay.
+struct Reload {
+    config: Config,
+    config_path: Option<PathBuf>,
+    lists: Mutex<ListFiles>,
+    desk: Arc<Desk>,
+}
+
+impl Reload {
+    fn run(&self) {
+        self.desk.observer.reloading();
+        let config = match self.config_again() {
+            Ok(config) => config,
+            Err(why) => {
+                error!("the configuration cannot be read again, so the old rules stay: {why}");
+                return;
+            }
+        };
+        let mut lists = self
+            .lists
+            .lock()
+            .expect("no code panics while it holds the lists");
+        let (rulebook, remarks) = lists.rulebook(&config, &source(self.config_path.as_deref()));
+        remarks
+            .iter()
+            .for_each(|remark| self.desk.observer.remark(remark));
+        self.desk.rulebook.store(Arc::new(rulebook));
+    }
+
+    fn config_again(&self) -> Result<Config, String> {
+        let Some(path) = &self.config_path else {
+            return Ok(self.config.clone());
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        Config::parse(path, &text).map_err(|error| error.to_string())
+    }
+}
+
+async fn sweep(desk: Arc<Desk>) {
+    loop {
+        sleep(SWEEP).await;
+        if let Err(error) = desk.store.sweep(clock::now()).await {
+            warn!("expired entries could not be looked after: {error}");
+        }
+    }
+}
+
+/// Tells systemd that we are ready once the store answers.
+///
+/// Source: sd_notify(3).
+async fn tell_ready(desk: Arc<Desk>) {
+    while desk.store.ping().await.is_err() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    // Nobody listens when systemd did not start us.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+}
+
+async fn stop_all(desk: &Desk, stop: watch::Sender<bool>, permits: &Semaphore, connections: u32) {
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    desk.observer.stopping();
+    stop.send_replace(true);
+    // A connection that does not end in time is cut; what it was answered is kept all the same.
+    let _ = timeout(DRAIN, permits.acquire_many(connections)).await;
+    if let Err(error) = desk.store.close().await {
+        error!("the store could not be closed: {error}");
+    }
+}

@@ -1,0 +1,261 @@
+//! Rooms 4 to 7: rule, recall, decide, commit. The only file that sees rules, store and engine
+//! together.
+
+mod administer;
+
+use std::net::IpAddr;
+use std::sync::atomic::AtomicU32;
+
+use arc_swap::ArcSwap;
+use greylatch_core::{
+    AddressDialect, Answer, Attempt, Change, Decision, EntryChange, Field, IdentityRules, Memory,
+    Network, Notice, Outcome, Reason, Request, Ruling, School, Seconds, Timestamp, Verdict, decide,
+    settled_by_client,
+};
+use greylatch_store::{AnyStore, Commit, Keying, Keys, Store, StoreError};
+use greylatch_wording::DecisionRecord;
+use tokio::sync::Notify;
+
+use crate::backend;
+use crate::clock;
+use crate::config::{Config, Mode, OnFailure};
+use crate::instance::Instances;
+use crate::lists::Rulebook;
+use crate::observe::Observer;
+use crate::paths::store_url;
+use crate::phrases::Phrases;
+use crate::waiting::WaitingNetworks;
+
+/// Where every attempt is judged, whatever protocol it came by.
+pub(crate) struct Desk {
+    pub(crate) rulebook: ArcSwap<Rulebook>,
+    pub(crate) store: AnyStore,
+    pub(crate) observer: Observer,
+    pub(crate) settings: DeskSettings,
+    pub(crate) phrases: Phrases,
+    pub(crate) instances: Instances,
+    pub(crate) waiting: WaitingNetworks,
+    /// Connections open now.
+    pub(crate) connections: AtomicU32,
+    pub(crate) started: Timestamp,
+    /// Somebody asked for a reload.
+    pub(crate) reload: Notify,
+}
+
+/// What the configuration says of judging.
+pub(crate) struct DeskSettings {
+    pub(crate) dialect: AddressDialect,
+    pub(crate) identity: IdentityRules,
+    pub(crate) keying: Keying,
+    pub(crate) on_failure: OnFailure,
+    /// Everything passes; what would have waited is logged.
+    pub(crate) learning: bool,
+    /// A request may set the clock.
+    pub(crate) test_time: bool,
+    pub(crate) delay: Seconds,
+    pub(crate) store_url: String,
+}
+
+impl DeskSettings {
+    pub(crate) fn new(config: &Config, school: School) -> Self {
+        Self {
+            dialect: match school {
+                School::Native => AddressDialect::Strict,
+                School::Postgrey { .. } => AddressDialect::Postgrey,
+            },
+            identity: IdentityRules {
+                school,
+                ipv4_prefix: config.greylist.ipv4_prefix,
+                ipv6_prefix: config.greylist.ipv6_prefix,
+            },
+            keying: backend::keying(config),
+            on_failure: config.store.on_failure,
+            learning: config.greylist.mode == Mode::Learn,
+            test_time: config.policy.test_time,
+            delay: config.greylist.delay,
+            store_url: store_url(config),
+        }
+    }
+}
+
+/// What one connection keeps between its questions.
+#[derive(Default)]
+pub(crate) struct Visitor {
+    /// The log line under way.
+    pub(crate) line: Vec<u8>,
+}
+
+/// An attempt with what was found out about it.
+struct Case<'a> {
+    attempt: &'a Attempt,
+    client: Option<IpAddr>,
+    now: Timestamp,
+}
+
+/// A record that others keep changing is given up after so many tries.
+const TRIES_MAX: u32 = 64;
+
+impl Desk {
+    /// Answers any request.
+    pub(crate) async fn answer(&self, visitor: &mut Visitor, request: Request) -> Answer {
+        match request {
+            Request::Judge(attempt) => Answer::Verdict(self.judge(visitor, &attempt).await),
+            Request::PassUnread(_, notice) => {
+                self.notice(visitor, &notice);
+                self.observer.count(Reason::Unreadable);
+                Answer::Verdict(Verdict::Pass { header: None })
+            }
+            other => self.administer(other).await,
+        }
+    }
+
+    /// Writes down what a conversation noticed.
+    pub(crate) fn notice(&self, visitor: &mut Visitor, notice: &Notice) {
+        self.observer.notice(&mut visitor.line, notice);
+    }
+
+    async fn judge(&self, visitor: &mut Visitor, attempt: &Attempt) -> Verdict {
+        let case = self.open(attempt, clock::now());
+        let rulebook = self.rulebook.load_full();
+        let (ruling, rule) = rulebook.rule(attempt, case.client);
+        let decision = self.settle(&case, &ruling).await;
+        if decision.reason == Reason::Unreadable {
+            let text = attempt.text(Field::ClientAddress).to_vec();
+            self.notice(visitor, &Notice::UnreadableAddress(text));
+        }
+        let header = self.header(&case, &decision);
+        let rule = rule.and_then(|rule| rulebook.rule_text(rule));
+        let record = DecisionRecord {
+            frontend: "policy",
+            attempt,
+            decision: &decision,
+            header_sent: header.is_some(),
+            rule: rule.as_deref(),
+            would_defer: self.settings.learning && decision.outcome == Outcome::Defer,
+        };
+        self.observer
+            .decided(&mut visitor.line, &record, case.client);
+        self.verdict(&case, &decision, header)
+    }
+
+    fn open<'a>(&self, attempt: &'a Attempt, now: Timestamp) -> Case<'a> {
+        let told = attempt
+            .field(Field::TestTime)
+            .filter(|_| self.settings.test_time);
+        let told =
+            told.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok().map(Timestamp));
+        Case {
+            attempt,
+            client: self
+                .settings
+                .dialect
+                .parse(attempt.text(Field::ClientAddress)),
+            now: told.unwrap_or(now),
+        }
+    }
+
+    /// Rooms 5 to 7, as often as others change the same records meanwhile.
+    async fn settle(&self, case: &Case<'_>, ruling: &Ruling) -> Decision {
+        let Ruling::Greylist(terms) = ruling else {
+            return decide(ruling, &Memory::default(), case.now);
+        };
+        let Some(client) = case.client else {
+            return Decision::of(Outcome::Pass, Reason::Unreadable);
+        };
+        let network = self.settings.identity.network(client);
+        let waiting = self.waiting.count(network, case.now);
+        let may_throttle = terms.waiting_max.is_some_and(|max| waiting >= max);
+        let keys = self.keys(case.attempt, client, may_throttle);
+        match self
+            .recall_and_commit(&keys, ruling, waiting, case.now)
+            .await
+        {
+            Ok(decision) => {
+                self.count_waiting(&decision, network, case.now);
+                decision
+            }
+            Err(error) => {
+                self.observer.store_failed(&error);
+                match self.settings.on_failure {
+                    OnFailure::Pass => Decision::of(Outcome::Pass, Reason::StoreDown),
+                    OnFailure::Defer => Decision {
+                        wait: self.settings.delay,
+                        ..Decision::of(Outcome::Defer, Reason::StoreDown)
+                    },
+                }
+            }
+        }
+    }
+
+    async fn recall_and_commit(
+        &self,
+        keys: &Keys,
+        ruling: &Ruling,
+        waiting: u32,
+        now: Timestamp,
+    ) -> Result<Decision, StoreError> {
+        let mut memory = self
+            .store
+            .load(keys, |memory| settled_by_client(ruling, memory, now))
+            .await?;
+        for _ in 0..TRIES_MAX {
+            memory.network_waiting = waiting;
+            let decision = decide(ruling, &memory, now);
+            if decision.change.is_empty() {
+                return Ok(decision);
+            }
+            match self.store.commit(keys, &memory, &decision.change).await? {
+                Commit::Done => return Ok(decision),
+                Commit::Conflict(current) => memory = current,
+            }
+        }
+        memory.network_waiting = waiting;
+        Ok(decide(ruling, &memory, now))
+    }
+
+    fn keys(&self, attempt: &Attempt, client: IpAddr, with_network: bool) -> Keys {
+        let identity = &self.settings.identity;
+        let triplet = identity.triplet(client, attempt);
+        let network = identity.network(client);
+        self.settings.keying.keys(
+            triplet,
+            &identity.client_text(client),
+            network,
+            with_network,
+        )
+    }
+
+    /// Keeps the table of waiting entries in step with what was written.
+    fn count_waiting(&self, decision: &Decision, network: Network, now: Timestamp) {
+        let Change {
+            entry: EntryChange::Put(_),
+            ..
+        } = decision.change
+        else {
+            return;
+        };
+        match decision.reason {
+            Reason::New if decision.age == Seconds(0) => self.waiting.add(network, now),
+            Reason::Retry => self.waiting.remove(network),
+            _ => {}
+        }
+    }
+
+    /// Room 8, first half: what the MTA is told.
+    fn verdict(&self, case: &Case<'_>, decision: &Decision, header: Option<Vec<u8>>) -> Verdict {
+        match decision.outcome {
+            Outcome::Defer if self.settings.learning => Verdict::Pass { header: None },
+            Outcome::Defer => Verdict::Defer(self.phrases.reply(decision.wait, case.attempt)),
+            Outcome::Refuse => Verdict::Refuse(self.phrases.refusal()),
+            Outcome::Pass => Verdict::Pass { header },
+        }
+    }
+
+    /// The first pass of a triplet is told in a header, once per message.
+    fn header(&self, case: &Case<'_>, decision: &Decision) -> Option<Vec<u8>> {
+        let is_first = decision.reason == Reason::Retry
+            && self.phrases.has_header()
+            && self.instances.is_new(case.attempt.field(Field::Instance));
+        is_first.then(|| self.phrases.header(decision.age))
+    }
+}

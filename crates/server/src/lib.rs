@@ -1,0 +1,34 @@
+//! The daemon: sockets, clock, signals, reload, and the desk where rules, store and engine meet.
+//!
+//! One attempt goes through `listen`, `connection` and the conversation of its protocol to
+//! `desk`, and back through `observe`. [`run`] is the whole of it; the rest of what is public is
+//! for the program's other commands.
+
+mod accept;
+mod backend;
+mod bypass;
+pub mod clock;
+mod config;
+mod connection;
+mod daemon;
+mod desk;
+mod dry;
+mod identity;
+mod instance;
+mod launch;
+mod listen;
+mod lists;
+mod log;
+mod observe;
+mod paths;
+mod phrases;
+mod takeover;
+mod waiting;
+
+pub use config::*;
+pub use dry::{Review, look_dry, review};
+pub use identity::OwnerError;
+pub use launch::{Launch, Personality, StartError, run};
+pub use listen::ListenError;
+pub use lists::Remark;
+pub use paths::{control_path, store_url};

@@ -1,0 +1,248 @@
+//! The rules in force: our own from the configuration, Postgrey's lists from their files, and the
+//! short lists that come with the program. Reading files is here, understanding them in
+//! `crates/rules`.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use greylatch_core::{
+    Attempt, ClientExemption, Due, Greylist, RuleId, Ruling, Seconds, Timing, WindowFrom,
+};
+use greylatch_rules::{Diagnostic, Entry, OwnRules, RuleSet, RuleSpec, Source, Sources, Subject};
+use toml::Spanned;
+
+use crate::bypass::Bypass;
+use crate::config::{Config, Greylisting, Rule};
+
+/// What room 4 asks: the bypass first, then the rules.
+pub(crate) struct Rulebook {
+    bypass: Bypass,
+    rules: RuleSet,
+}
+
+impl Rulebook {
+    /// The ruling on an attempt, and the rule behind it when one matched.
+    pub(crate) fn rule(
+        &self,
+        attempt: &Attempt,
+        client: Option<IpAddr>,
+    ) -> (Ruling, Option<RuleId>) {
+        if let Some(reason) = self.bypass.reason(attempt, client) {
+            return (Ruling::Exempt(reason), None);
+        }
+        let judgement = self.rules.rule(&Subject { attempt, client });
+        (judgement.ruling, judgement.rule)
+    }
+
+    /// A rule as `FILE:LINE: TEXT`.
+    pub(crate) fn rule_text(&self, rule: RuleId) -> Option<String> {
+        self.rules.text(rule)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rules.len()
+    }
+}
+
+/// A remark about a list file, or about a line or rule in one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// The file cannot be read; its last text holds, or nothing.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+        /// The text of the last reading goes on to hold.
+        kept: bool,
+    },
+    /// A line or a rule.
+    Line(Diagnostic),
+    /// No list is there, so the short lists of the program hold.
+    Shipped,
+}
+
+/// The texts of list files as they were last read: a file that only root may read, and that
+/// cannot be read again after privileges were dropped, keeps its text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListFiles {
+    texts: HashMap<PathBuf, Vec<u8>>,
+}
+
+impl ListFiles {
+    /// Reads every file of the configuration again and builds the rules, with every remark.
+    pub(crate) fn rulebook(&mut self, config: &Config, origin: &Source) -> (Rulebook, Vec<Remark>) {
+        let mut remarks = Vec::new();
+        let mut clients = self.read_all(&config.lists.clients, &mut remarks);
+        let mut recipients = self.read_all(&config.lists.recipients, &mut remarks);
+        if config.greylist.shipped_lists {
+            clients.push(shipped("shipped clients", include_str!("../lists/clients")));
+            recipients.push(shipped(
+                "shipped recipients",
+                include_str!("../lists/recipients"),
+            ));
+            remarks.push(Remark::Shipped);
+        }
+        let own: Vec<RuleSpec> = config.rule.iter().map(rule_spec).collect();
+        let sources = Sources {
+            own: Some(OwnRules {
+                source: origin,
+                rules: &own,
+            }),
+            clients: &clients,
+            recipients: &recipients,
+        };
+        let (rules, diagnostics) = RuleSet::build(terms(&config.greylist), &sources);
+        remarks.extend(diagnostics.into_iter().map(Remark::Line));
+        (
+            Rulebook {
+                bypass: Bypass::new(config),
+                rules,
+            },
+            remarks,
+        )
+    }
+
+    fn read_all(&mut self, paths: &[PathBuf], remarks: &mut Vec<Remark>) -> Vec<Source> {
+        paths.iter().map(|path| self.read(path, remarks)).collect()
+    }
+
+    fn read(&mut self, path: &Path, remarks: &mut Vec<Remark>) -> Source {
+        match fs::read(path) {
+            Ok(text) => {
+                self.texts.insert(path.to_owned(), text);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.texts.remove(path);
+                // Postgrey, too, says nothing of a local list that is not there.
+                if path
+                    .extension()
+                    .is_none_or(|extension| extension != "local")
+                {
+                    remarks.push(Remark::Unreadable {
+                        path: path.to_owned(),
+                        why: reason(&error),
+                        kept: false,
+                    });
+                }
+            }
+            Err(error) => {
+                let kept = self.texts.contains_key(path);
+                remarks.push(Remark::Unreadable {
+                    path: path.to_owned(),
+                    why: reason(&error),
+                    kept,
+                });
+            }
+        }
+        Source {
+            path: path.display().to_string(),
+            text: self.texts.get(path).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// The system's words without its number: `No such file or directory`.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}
+
+fn shipped(name: &str, text: &str) -> Source {
+    Source {
+        path: name.to_owned(),
+        text: text.as_bytes().to_vec(),
+    }
+}
+
+/// The terms of a configuration without rules.
+pub(crate) fn terms(greylist: &Greylisting) -> Greylist {
+    Greylist {
+        timing: Timing {
+            delay: greylist.delay,
+            retry_window: greylist.retry_window,
+            lifetime: greylist.lifetime,
+            due: Due::FromFirst,
+            window_from: WindowFrom::First,
+        },
+        exemption: (greylist.exempt_clients_after > 0).then_some(ClientExemption {
+            passes: greylist.exempt_clients_after,
+            pause: Seconds::HOUR,
+        }),
+        waiting_max: Some(greylist.waiting_per_network).filter(|max| *max > 0),
+    }
+}
+
+fn rule_spec(rule: &Spanned<Rule>) -> RuleSpec {
+    let span = rule.span();
+    let rule = rule.get_ref();
+    let entries = |written: &Option<Vec<Spanned<String>>>| {
+        let entry = |text: &Spanned<String>| Entry {
+            text: text.get_ref().clone(),
+            span: text.span(),
+        };
+        written
+            .as_ref()
+            .map(|texts| texts.iter().map(entry).collect())
+    };
+    RuleSpec {
+        span,
+        client: entries(&rule.client),
+        name: entries(&rule.name),
+        helo: entries(&rule.helo),
+        sender: entries(&rule.sender),
+        recipient: entries(&rule.recipient),
+        authenticated: rule.authenticated,
+        tls: rule.tls,
+        then: rule.then,
+        delay: rule.delay,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_cannot_be_read_again_keeps_its_text() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("clients");
+        fs::write(&path, "mx.example.com\n").expect("a list");
+        let mut config = Config::default();
+        config.greylist.shipped_lists = false;
+        config.lists.clients = vec![path.clone()];
+        let mut files = ListFiles::default();
+        let (first, remarks) = files.rulebook(&config, &Source::default());
+        assert_eq!((first.len(), remarks), (1, vec![]));
+        // A folder in its place stands for whatever keeps a file from being read but is not its absence.
+        fs::remove_file(&path).expect("the list");
+        fs::create_dir(&path).expect("a folder in its place");
+        let (second, remarks) = files.rulebook(&config, &Source::default());
+        assert_eq!(second.len(), 1);
+        let why = "Is a directory".to_owned();
+        assert_eq!(
+            remarks,
+            [Remark::Unreadable {
+                path: path.clone(),
+                why,
+                kept: true
+            }]
+        );
+        fs::remove_dir(&path).expect("the folder");
+        let (third, remarks) = files.rulebook(&config, &Source::default());
+        assert_eq!((third.len(), remarks.len()), (0, 1));
+    }
+
+    #[test]
+    fn the_shipped_lists_have_no_mistakes() {
+        let (book, remarks) = ListFiles::default().rulebook(&Config::default(), &Source::default());
+        assert_eq!(remarks, [Remark::Shipped]);
+        assert!(book.len() == 6, "{}", book.len());
+    }
+}

@@ -1,0 +1,159 @@
+//! Lines to `/dev/log` as BSD syslog datagrams, many with one system call.
+//!
+//! Source: RFC 3164 §4.1; syslog(3) leaves the host name out on the local socket.
+
+use std::io::IoSlice;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+use std::process;
+
+use nix::sys::socket::{MsgFlags, MultiHeaders, UnixAddr, sendmmsg};
+
+use super::Lines;
+use crate::clock;
+
+pub(crate) struct Syslog {
+    ident: String,
+    facility: u8,
+    socket: Option<UnixDatagram>,
+}
+
+/// Datagrams per system call.
+const BATCH: usize = 64;
+
+impl Syslog {
+    pub(crate) fn new(ident: &str, facility: &str) -> Self {
+        Self {
+            ident: ident.to_owned(),
+            facility: facility_number(facility).unwrap_or(MAIL),
+            socket: None,
+        }
+    }
+
+    /// Writes the lines and gives how many could not be sent; a daemon that went away is
+    /// connected to again with the next lines.
+    pub(crate) fn write(&mut self, lines: &Lines) -> u64 {
+        let datagrams = self.datagrams(lines);
+        let mut left = &datagrams[..];
+        for _ in 0..2 {
+            if self.socket.is_none() {
+                self.socket = connect("/dev/log");
+            }
+            let Some(socket) = &self.socket else {
+                break;
+            };
+            left = send(socket, left);
+            if left.is_empty() {
+                return 0;
+            }
+            self.socket = None;
+        }
+        left.len() as u64
+    }
+
+    fn datagrams(&self, lines: &Lines) -> Vec<Vec<u8>> {
+        let date = clock::syslog_date(clock::now());
+        let tag = format!("{date} {}[{}]: ", self.ident, process::id());
+        lines
+            .iter()
+            .map(|(severity, line)| {
+                let priority = self.facility * 8 + severity.0;
+                let mut datagram = format!("<{priority}>{tag}").into_bytes();
+                datagram.extend_from_slice(line);
+                datagram
+            })
+            .collect()
+    }
+}
+
+fn connect(path: &str) -> Option<UnixDatagram> {
+    let socket = UnixDatagram::unbound().ok()?;
+    socket.connect(path).ok()?;
+    Some(socket)
+}
+
+/// Sends what it can and gives what is left.
+fn send<'a>(socket: &UnixDatagram, mut left: &'a [Vec<u8>]) -> &'a [Vec<u8>] {
+    let mut headers = MultiHeaders::<UnixAddr>::preallocate(BATCH, None);
+    while !left.is_empty() {
+        let batch = &left[..left.len().min(BATCH)];
+        let slices: Vec<[IoSlice<'_>; 1]> = batch
+            .iter()
+            .map(|datagram| [IoSlice::new(datagram)])
+            .collect();
+        let addresses = vec![None; batch.len()];
+        let sent = sendmmsg(
+            socket.as_raw_fd(),
+            &mut headers,
+            &slices,
+            addresses,
+            [],
+            MsgFlags::empty(),
+        );
+        match sent.map(Iterator::count) {
+            Ok(sent) if sent > 0 => left = &left[sent.min(batch.len())..],
+            _ => return left,
+        }
+    }
+    left
+}
+
+const MAIL: u8 = 2;
+
+/// The number of a facility by its name in syslog.conf(5).
+///
+/// Source: RFC 5424 §6.2.1, table 1.
+pub(super) fn facility_number(name: &str) -> Option<u8> {
+    let names = [
+        "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron",
+        "authpriv", "ftp",
+    ];
+    let name = name.to_ascii_lowercase();
+    if let Some(local) = name.strip_prefix("local") {
+        return local
+            .parse()
+            .ok()
+            .filter(|nth: &u8| *nth <= 7)
+            .map(|nth| 16 + nth);
+    }
+    names
+        .iter()
+        .position(|known| *known == name)
+        .and_then(|nth| u8::try_from(nth).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Severity;
+
+    #[test]
+    fn facilities_have_their_numbers() {
+        assert_eq!(facility_number("mail"), Some(2));
+        assert_eq!(facility_number("LOCAL7"), Some(23));
+        assert_eq!(facility_number("local8"), None);
+        assert_eq!(facility_number("nonsense"), None);
+    }
+
+    #[test]
+    fn lines_arrive_as_datagrams_with_priority_and_tag() {
+        let (near, far) = UnixDatagram::pair().expect("a pair of sockets");
+        let mut syslog = Syslog::new("postgrey", "mail");
+        syslog.socket = Some(near);
+        let mut lines = Lines::default();
+        for nth in 0..3 {
+            lines.push(Severity(5), format!("line {nth}").as_bytes());
+        }
+        assert_eq!(syslog.write(&lines), 0);
+        for nth in 0..3 {
+            let mut datagram = [0; 200];
+            let length = far.recv(&mut datagram).expect("a datagram");
+            let text = String::from_utf8_lossy(&datagram[..length]).into_owned();
+            assert!(text.starts_with("<21>"), "{text}");
+            assert!(
+                text.ends_with(&format!(" postgrey[{}]: line {nth}", process::id())),
+                "{text}"
+            );
+        }
+    }
+}

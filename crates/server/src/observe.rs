@@ -1,0 +1,204 @@
+//! Room 8, second half: what was decided becomes a log line and a count, in one place.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use greylatch_core::{Field, Notice, Reason};
+use greylatch_store::StoreError;
+use greylatch_wording::{
+    DecisionRecord, Level, json_line, logfmt_line, postgrey_exempted, postgrey_line,
+    postgrey_notice,
+};
+
+use crate::clock;
+use crate::config::{Config, LogFormat, LogLevel};
+use crate::lists::Remark;
+use crate::log::{LogQueue, Severity};
+
+/// Writes lines and counts verdicts.
+pub(crate) struct Observer {
+    queue: LogQueue,
+    format: LogFormat,
+    level: LogLevel,
+    ident: String,
+    verdicts: [AtomicU64; Reason::ALL.len()],
+    /// Since when, in whole seconds, a failing store has been mentioned last.
+    store_mentioned: AtomicU64,
+}
+
+/// A store that stays away is mentioned again after so many seconds.
+const STORE_AGAIN_S: u64 = 10;
+
+impl Observer {
+    pub(crate) fn new(config: &Config, queue: LogQueue) -> Self {
+        Self {
+            queue,
+            format: config.log.format,
+            level: config.log.level,
+            ident: config.log.ident.clone(),
+            verdicts: std::array::from_fn(|_| AtomicU64::new(0)),
+            store_mentioned: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts a decision and writes its line; `line` is room to write in.
+    pub(crate) fn decided(
+        &self,
+        line: &mut Vec<u8>,
+        record: &DecisionRecord<'_>,
+        client: Option<IpAddr>,
+    ) {
+        self.count(record.decision.reason);
+        if record.decision.clock_corrected {
+            self.put(
+                Level::Warning,
+                b"correcting date for first seen in the future!",
+            );
+        }
+        if record.decision.client_now_exempt
+            && let Some(client) = client
+        {
+            line.clear();
+            postgrey_exempted(line, record.attempt.text(Field::ClientName), client);
+            self.put(Level::Warning, line);
+        }
+        if self.level < LogLevel::Normal {
+            return;
+        }
+        line.clear();
+        match self.format {
+            LogFormat::Postgrey => postgrey_line(line, record),
+            LogFormat::Logfmt => logfmt_line(line, record),
+            LogFormat::Json => json_line(line, record),
+        }
+        self.put(Level::Notice, line);
+    }
+
+    pub(crate) fn count(&self, reason: Reason) {
+        let nth = Reason::ALL.iter().position(|known| *known == reason);
+        let nth = nth.expect("every reason is in the list of all reasons");
+        self.verdicts[nth].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Verdicts given so far, by reason.
+    pub(crate) fn verdicts(&self) -> Vec<(Reason, u64)> {
+        let counts = self
+            .verdicts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed));
+        Reason::ALL.into_iter().zip(counts).collect()
+    }
+
+    pub(crate) fn log_dropped(&self) -> u64 {
+        self.queue.dropped()
+    }
+
+    pub(crate) fn notice(&self, line: &mut Vec<u8>, notice: &Notice) {
+        line.clear();
+        let level = postgrey_notice(line, notice);
+        self.put(level, line);
+    }
+
+    pub(crate) fn remark(&self, remark: &Remark) {
+        let text = match remark {
+            Remark::Unreadable {
+                path,
+                why,
+                kept: false,
+            } => {
+                format!("can't open {}: {why}", path.display())
+            }
+            Remark::Unreadable {
+                path,
+                why,
+                kept: true,
+            } => {
+                format!(
+                    "can't open {}: {why}; what was read before goes on to hold",
+                    path.display()
+                )
+            }
+            Remark::Line(diagnostic) => diagnostic
+                .postgrey_warning()
+                .unwrap_or_else(|| diagnostic.to_string()),
+            Remark::Shipped => "no list is there, so the short lists of the program hold".into(),
+        };
+        self.put(Level::Warning, text.as_bytes());
+    }
+
+    /// The store failed; said at once, and again while it lasts.
+    pub(crate) fn store_failed(&self, error: &StoreError) {
+        let now = u64::try_from(clock::now().0).unwrap_or(0);
+        let said = self.store_mentioned.load(Ordering::Relaxed);
+        let due = now.abs_diff(said) >= STORE_AGAIN_S;
+        let ours =
+            self.store_mentioned
+                .compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed);
+        if due && ours.is_ok() {
+            let text = format!("the failure policy answers, because {error}");
+            self.put(Level::Error, text.as_bytes());
+        }
+    }
+
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.level == LogLevel::Verbose
+    }
+
+    pub(crate) fn connected_tcp(&self, peer: SocketAddr, local: SocketAddr) {
+        let place = |at: SocketAddr| format!("[{}]:{}", at.ip(), at.port());
+        self.event(
+            Level::Info,
+            &format!(
+                "CONNECT TCP Peer: \"{}\" Local: \"{}\"",
+                place(peer),
+                place(local)
+            ),
+        );
+    }
+
+    pub(crate) fn connected_unix(&self, path: Option<&Path>) {
+        let path = path
+            .map(|path| path.display().to_string())
+            .unwrap_or_default();
+        self.event(Level::Info, &format!("CONNECT UNIX Socket: \"{path}\""));
+    }
+
+    pub(crate) fn started(&self) {
+        let pid = process::id();
+        let who = match self.format {
+            LogFormat::Postgrey => format!(
+                "{} (type Net::Server::Multiplex) starting! pid({pid})",
+                self.ident
+            ),
+            _ => format!("{} starting, process {pid}", self.ident),
+        };
+        self.event(Level::Notice, &who);
+    }
+
+    pub(crate) fn stopping(&self) {
+        self.event(Level::Notice, "Server closing!");
+    }
+
+    pub(crate) fn reloading(&self) {
+        self.put(Level::Warning, b"HUP received: reloading whitelists...");
+    }
+
+    /// A line with its date, as Postgrey writes what its server library says.
+    fn event(&self, level: Level, text: &str) {
+        let line = format!("{} {text}", clock::event_date(clock::now()));
+        self.put(level, line.as_bytes());
+    }
+
+    fn put(&self, level: Level, line: &[u8]) {
+        let wanted = match level {
+            Level::Error | Level::Warning => LogLevel::Quiet,
+            Level::Notice => LogLevel::Normal,
+            Level::Info => LogLevel::Verbose,
+        };
+        if self.level >= wanted {
+            self.queue.put(Severity(level.severity()), line);
+        }
+    }
+}
