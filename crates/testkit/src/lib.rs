@@ -1,1 +1,8 @@
-//! Development only: scenarios, store battery, scripted MTAs.
+//! Development only: one battery of tests for every store, scenarios in text, and a seeded
+//! simulation. Nothing here is part of the program.
+
+pub mod battery;
+mod dice;
+pub mod sample;
+pub mod scenario;
+pub mod simulation;

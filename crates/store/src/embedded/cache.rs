@@ -73,7 +73,7 @@ impl Hasher for Spread {
     }
 
     fn write_u64(&mut self, bits: u64) {
-        let wide = u128::from(bits ^ self.0) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        let wide = u128::from(bits ^ self.0) * 0x9e37_79b9_7f4a_7c15;
         self.0 ^= (wide >> 64) as u64 ^ wide as u64;
     }
 }

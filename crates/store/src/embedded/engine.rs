@@ -40,7 +40,7 @@ pub(super) struct Engine {
     pub(super) syncs: SyncQueue,
     stripes: Stripes,
     cache: HotCache,
-    sync: Sync,
+    pub(super) sync: Sync,
     patience: Duration,
     fault: OnceLock<Fault>,
     /// Nothing more comes after the end has begun.
@@ -108,6 +108,9 @@ impl Engine {
         self: &Arc<Self>,
         directory: &Path,
     ) -> Result<Vec<JoinHandle<()>>, Fault> {
+        if self.keyspace.is_empty()? {
+            self.horizon.anchor(None);
+        }
         let records = self.keyspace.iter();
         let directory = directory.to_owned();
         let spawn = |name: &str, work: Box<dyn FnOnce(&Engine) + Send>| {

@@ -41,10 +41,12 @@ impl Horizon {
         }
     }
 
-    /// The newest time in the store has been found, `None` in an empty one.
+    /// The newest time in the store has been found, `None` in an empty one. The first word counts.
     pub(super) fn anchor(&self, newest: Option<Timestamp>) {
-        let anchor = newest.map_or(Anchor::Empty, |newest| Anchor::At(newest, Instant::now()));
-        *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = anchor;
+        let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*anchor, Anchor::Unknown) {
+            *anchor = newest.map_or(Anchor::Empty, |newest| Anchor::At(newest, Instant::now()));
+        }
     }
 
     /// Moves towards `now`, as far as it may, and says how far that is.

@@ -123,11 +123,16 @@ impl Keeping {
                 }
                 Err(fault) => fault,
             };
-            tracing::error!(directory = %self.options.directory.display(), "the store is down: {fault}");
-            self.publish.send_replace(Phase::Down(fault.to_string()));
-            if matches!(fault, Fault::Damaged(_)) {
-                self.set_aside();
+            let directory = self.options.directory.display();
+            tracing::error!(%directory, "the store is down: {fault}");
+            let damaged = matches!(fault, Fault::Damaged(_)) && self.set_aside();
+            if damaged && pause == PAUSE_FIRST {
+                // The next one begins empty: attempts need only wait a moment.
+                self.publish.send_replace(Phase::Opening);
+                pause *= 2;
+                continue;
             }
+            self.publish.send_replace(Phase::Down(fault.to_string()));
             if let Some(done) = self.rest(&fault, pause) {
                 self.publish.send_replace(Phase::Closed);
                 // Who has stopped waiting is not told.
@@ -209,7 +214,8 @@ impl Keeping {
         }
     }
 
-    fn set_aside(&self) {
+    /// Moves the damaged directory out of the way, and says whether that worked.
+    fn set_aside(&self) -> bool {
         let directory = &self.options.directory;
         match set_aside(directory) {
             Ok(aside) => tracing::error!(
@@ -217,11 +223,13 @@ impl Keeping {
                  waits once more",
                 aside.display()
             ),
-            Err(error) => tracing::error!(
-                "the damaged store {} cannot be moved aside: {error}",
-                directory.display()
-            ),
+            Err(error) => {
+                let directory = directory.display();
+                tracing::error!("the damaged store {directory} cannot be moved aside: {error}");
+                return false;
+            }
         }
+        true
     }
 }
 

@@ -91,6 +91,9 @@ pub(super) fn keep_rotating(engine: &Engine) {
         if due && !crowded {
             rotation.pending_bytes.fetch_sub(pending, Ordering::Relaxed);
             rotated = Instant::now();
+            // fjall syncs the journal at a flush while it holds all writers up: little is left
+            // to sync then. Whether this sync worked, the syncing thread has told.
+            let _ = engine.syncs.join().blocking_recv();
             if let Err(error) = engine.keyspace.rotate_memtable() {
                 engine.fail(error.into());
                 return;

@@ -1,0 +1,88 @@
+//! Every store passes the one battery, every scenario, and the simulation: a line per store.
+
+use std::fs;
+use std::path::Path;
+
+use greylatch_store::{AnyStore, EmbeddedOptions, Store, Sync};
+use greylatch_testkit::{battery, scenario, simulation};
+use tempfile::TempDir;
+
+/// Stores in directories of their own below one that is gone at the end.
+struct Embedded {
+    below: TempDir,
+    next: std::cell::Cell<u32>,
+    sync: Sync,
+}
+
+impl Embedded {
+    fn new(sync: Sync) -> Self {
+        Self {
+            below: TempDir::new().expect("a directory"),
+            next: 0.into(),
+            sync,
+        }
+    }
+
+    fn open(&self, waiting_max: u64) -> AnyStore {
+        let number = self.next.replace(self.next.get() + 1);
+        AnyStore::embedded(EmbeddedOptions {
+            waiting_max,
+            sync: self.sync,
+            // Far fewer than the records of a test, so that the tree is read as well.
+            cache_entries: 100,
+            ..EmbeddedOptions::at(self.below.path().join(number.to_string()))
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn the_memory_store_passes_the_battery() {
+    battery::run(AnyStore::memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn the_embedded_store_passes_the_battery() {
+    let embedded = Embedded::new(Sync::Interval);
+    battery::run(|waiting_max| embedded.open(waiting_max)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn the_embedded_store_that_always_syncs_passes_the_battery() {
+    let embedded = Embedded::new(Sync::Always);
+    battery::run(|waiting_max| embedded.open(waiting_max)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_scenarios_are_the_same_on_every_store() {
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testkit/scenarios");
+    let embedded = Embedded::new(Sync::Interval);
+    let mut played = 0;
+    for file in fs::read_dir(scenarios).expect("the scenarios") {
+        let path = file.expect("a file").path();
+        let text = fs::read_to_string(&path).expect("a scenario");
+        for store in [AnyStore::memory(1_000), embedded.open(1_000)] {
+            let differences = scenario::run(&text, &store).await;
+            assert_eq!(differences, Vec::<String>::new(), "{}", path.display());
+            store.close().await.expect("the store closes");
+        }
+        played += 1;
+    }
+    assert_eq!(played, 6);
+}
+
+#[tokio::test]
+async fn random_traffic_keeps_the_promises() {
+    for seed in 0..200 {
+        simulation::simulate(seed, 500, &AnyStore::memory(1_000_000)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_traffic_keeps_the_promises_on_disk() {
+    let embedded = Embedded::new(Sync::Interval);
+    for seed in 0..4 {
+        let store = embedded.open(1_000_000);
+        simulation::simulate(seed, 500, &store).await;
+        store.close().await.expect("the store closes");
+    }
+}
