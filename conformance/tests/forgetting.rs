@@ -31,9 +31,10 @@ fn an_entry_of_exactly_the_lifetime_is_known_to_both() -> Result<()> {
 }
 
 #[test]
-fn a_second_later_only_postgrey_knows_it_by_day() -> Result<()> {
+fn a_little_later_only_postgrey_knows_it_by_day() -> Result<()> {
     both_say(&Moment {
-        at: 35 * DAY + 1,
+        // Ours may remember the last use by a 64th of 300 seconds too early, and gives that back.
+        at: 35 * DAY + 5,
         postgrey: DUNNO,
         ours: DEFER,
     })

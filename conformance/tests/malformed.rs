@@ -693,12 +693,9 @@ fn address_rows() -> Vec<Row> {
         unparsable("client_address=unknown", "unknown"),
         unparsable("unknown, address list present", "unknown").at(Setup::AddressList),
         unparsable("unknown, auto-whitelist off", "unknown").at(Setup::NoAutoWhitelist),
-        address(
-            "unknown, --lookup-by-host, auto-whitelist off",
-            "unknown",
-            &[DEFER],
-        )
-        .at(Setup::ByHost),
+        unparsable("unknown, --lookup-by-host, auto-whitelist off", "unknown")
+            .at(Setup::ByHost)
+            .postgrey_answers(&[DEFER]),
         Row::new(
             "unknown, but the name is whitelisted",
             Message::of(

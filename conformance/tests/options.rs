@@ -334,11 +334,10 @@ fn hang_up_reads_the_lists_again() -> Result<()> {
             is_exempt(&mut client, "second.example")
         })?;
         assert!(!is_exempt(&mut client, "first.example")?, "{program:?}");
-        let log = String::from_utf8_lossy(&server.log()?).into_owned();
-        assert!(
-            log.contains("\nHUP received: reloading whitelists...\n"),
-            "{program:?}: {log}"
-        );
+        wait_for("the line about it", LIMIT, || {
+            let log = String::from_utf8_lossy(&server.log()?).into_owned();
+            Ok(log.contains("\nHUP received: reloading whitelists...\n"))
+        })?;
         assert!(server.stop()?.success(), "{program:?}");
     }
     Ok(())

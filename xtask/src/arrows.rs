@@ -80,6 +80,8 @@ const TABLE: &[Arrows] = &[
             SYSTEM,
             // The embedded store: tree, key hash, cache of hot entries.
             &["fjall", "blake3", "quick_cache"],
+            // The keys that a Postgrey with --privacy has left.
+            &["sha1"],
         ],
     },
     Arrows {
@@ -117,7 +119,9 @@ const TABLE: &[Arrows] = &[
     },
     Arrows {
         name: "greylatch",
-        inside: &[CORE, SERVER, EXCHANGE],
+        // proto: the client's end of the control socket. rules: remarks drawn with carets.
+        // wording: the words of `ask`.
+        inside: &[CORE, SERVER, EXCHANGE, PROTO, RULES, WORDING],
         outside: &[
             REPORTS,
             JSON,
@@ -146,7 +150,8 @@ const TABLE: &[Arrows] = &[
     Arrows {
         name: "xtask",
         inside: &[],
-        outside: &[REPORTS, JSON],
+        // The runtime: the load of `bench` and the reference beside it.
+        outside: &[REPORTS, JSON, RUNTIME],
     },
 ];
 

@@ -186,7 +186,7 @@ pub(crate) fn is_word(c: char) -> bool {
 /// Test code by its place: integration tests, benches, a module file `tests.rs`.
 fn is_test_file(path: &str) -> bool {
     path.split('/')
-        .any(|part| matches!(part, "tests" | "benches" | "tests.rs"))
+        .any(|part| matches!(part, "tests" | "benches" | "examples" | "tests.rs"))
 }
 
 /// Tests are at the bottom of a file: from the `#[cfg(test)]` that is followed

@@ -26,6 +26,5 @@ pub use memory::{Change, ClientRecord, Entry, EntryChange, Memory, Standing};
 pub use notice::Notice;
 pub use request::{Answer, Census, Explanation, Page, Query, Record, Request, Status};
 pub use ruling::{ClientExemption, Due, Greylist, RuleId, Ruling, Timing, WindowFrom};
-pub use sender::{native_sender, postgrey_sender};
 pub use time::{Seconds, SecondsError, Timestamp};
 pub use verdict::{Decision, Outcome, Reason, Reply, Verdict};

@@ -2,8 +2,7 @@
 
 /// The sender as Postgrey 1.37 keys it, before lower-casing: a BATV tag is taken off, then an
 /// extension, then numbers that stand alone become `#`.
-#[must_use]
-pub fn postgrey_sender(sender: &[u8]) -> Vec<u8> {
+pub(crate) fn postgrey_sender(sender: &[u8]) -> Vec<u8> {
     let Some(at) = sender.iter().position(|byte| *byte == b'@') else {
         return sender.to_vec();
     };
@@ -60,8 +59,7 @@ fn number_words(text: &[u8], out: &mut Vec<u8>) {
 /// Source: the Sender Rewriting Scheme (libsrs2: separators `=`, `+`, `-`; SRS0 and SRS1 forms),
 /// draft-levine-smtp-batv-01 ("prvs"), and the senders listed in issues of greylisting programs
 /// whose retries never matched.
-#[must_use]
-pub fn native_sender(sender: &[u8], recipient: &[u8]) -> Vec<u8> {
+pub(crate) fn native_sender(sender: &[u8], recipient: &[u8]) -> Vec<u8> {
     let lower = sender.to_ascii_lowercase();
     let unwrapped = unwrap_srs(&lower).unwrap_or(lower);
     let Some(at) = unwrapped.iter().rposition(|byte| *byte == b'@') else {

@@ -184,6 +184,17 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_query_selects_nothing_instead_of_everything() {
+        let mut conversation = ControlConversation::new();
+        conversation.feed(
+            b"{\"ask\":\"remove\",\"query\":{\"matchin\":\"x\",\"clients\":false,\"limit\":0}}\n",
+        );
+        assert_eq!(conversation.step(), Ok(Step::Read));
+        let failed = Answer::Failed("nothing is known about asking `matchin`".into());
+        assert_eq!(decode_answer(conversation.output()), Ok(failed));
+    }
+
+    #[test]
     fn a_line_without_end_is_refused() {
         let mut conversation = ControlConversation::new();
         conversation.feed(&vec![b'x'; REQUEST_MAX + 1]);

@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use greylatch_core::{Network, Seconds};
-use greylatch_rules::Then;
+use greylatch_rules::{Entry, RuleSpec, Then};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -49,6 +49,11 @@ impl Config {
     /// instead.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         text::parse(path, text)
+    }
+
+    /// The rules in the form that `crates/rules` checks, with their places in the file.
+    pub(crate) fn rule_specs(&self) -> Vec<RuleSpec> {
+        self.rule.iter().map(Rule::spec).collect()
     }
 }
 
@@ -342,6 +347,34 @@ pub struct Rule {
     /// The delay for what this rule greylists.
     #[serde(default, deserialize_with = "text::optional_seconds")]
     pub delay: Option<Seconds>,
+}
+
+impl Rule {
+    fn spec(rule: &Spanned<Self>) -> RuleSpec {
+        let span = rule.span();
+        let rule = rule.get_ref();
+        let entries = |written: &Option<Vec<Spanned<String>>>| {
+            let entry = |text: &Spanned<String>| Entry {
+                text: text.get_ref().clone(),
+                span: text.span(),
+            };
+            written
+                .as_ref()
+                .map(|texts| texts.iter().map(entry).collect())
+        };
+        RuleSpec {
+            span,
+            client: entries(&rule.client),
+            name: entries(&rule.name),
+            helo: entries(&rule.helo),
+            sender: entries(&rule.sender),
+            recipient: entries(&rule.recipient),
+            authenticated: rule.authenticated,
+            tls: rule.tls,
+            then: rule.then,
+            delay: rule.delay,
+        }
+    }
 }
 
 /// `[log]`.

@@ -56,6 +56,10 @@ where
         while let Some(notice) = conversation.notice() {
             desk.notice(&mut visitor, &notice);
         }
+        if step.is_err() {
+            // What was asked before the stream broke is still answered.
+            flush(&mut stream, conversation.output(), patience).await?;
+        }
         match step? {
             Step::Ask(ticket, request) => {
                 let answer = desk.answer(&mut visitor, request).await;

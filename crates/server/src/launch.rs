@@ -191,6 +191,7 @@ fn bind_control(config: &Config, owner: &Owner) -> Result<Vec<Bound>, StartError
         at: Endpoint::Unix(path.clone()),
         mode: 0o600,
         owner: None,
+        replaces: false,
     };
     let bound = listen::bind(&listener, config.listen.backlog)?;
     owner.give(&path)?;

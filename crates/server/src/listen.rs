@@ -152,7 +152,12 @@ fn bind_unix(path: &Path, listener: &Listener, backlog: u32) -> Result<Bound, Li
         endpoint: format!("unix:{}", path.display()),
         source,
     };
-    remove_stale(path)?;
+    if listener.replaces {
+        // What cannot be removed is told by the bind that fails then.
+        let _ = fs::remove_file(path);
+    } else {
+        remove_stale(path)?;
+    }
     let before = umask(Mode::from_bits_truncate(0o177));
     let socket = UnixListener::bind(path);
     umask(before);
@@ -212,6 +217,7 @@ mod tests {
             at: Endpoint::Unix(path.to_owned()),
             mode: 0o640,
             owner: None,
+            replaces: false,
         }
     }
 

@@ -11,11 +11,10 @@ use std::path::{Path, PathBuf};
 use greylatch_core::{
     Attempt, ClientExemption, Due, Greylist, RuleId, Ruling, Seconds, Timing, WindowFrom,
 };
-use greylatch_rules::{Diagnostic, Entry, OwnRules, RuleSet, RuleSpec, Source, Sources, Subject};
-use toml::Spanned;
+use greylatch_rules::{Diagnostic, OwnRules, RuleSet, Source, Sources, Subject};
 
 use crate::bypass::Bypass;
-use crate::config::{Config, Greylisting, Rule};
+use crate::config::{Config, Greylisting};
 
 /// What room 4 asks: the bypass first, then the rules.
 pub(crate) struct Rulebook {
@@ -86,7 +85,7 @@ impl ListFiles {
             ));
             remarks.push(Remark::Shipped);
         }
-        let own: Vec<RuleSpec> = config.rule.iter().map(rule_spec).collect();
+        let own = config.rule_specs();
         let sources = Sources {
             own: Some(OwnRules {
                 source: origin,
@@ -176,32 +175,6 @@ pub(crate) fn terms(greylist: &Greylisting) -> Greylist {
             pause: Seconds::HOUR,
         }),
         waiting_max: Some(greylist.waiting_per_network).filter(|max| *max > 0),
-    }
-}
-
-fn rule_spec(rule: &Spanned<Rule>) -> RuleSpec {
-    let span = rule.span();
-    let rule = rule.get_ref();
-    let entries = |written: &Option<Vec<Spanned<String>>>| {
-        let entry = |text: &Spanned<String>| Entry {
-            text: text.get_ref().clone(),
-            span: text.span(),
-        };
-        written
-            .as_ref()
-            .map(|texts| texts.iter().map(entry).collect())
-    };
-    RuleSpec {
-        span,
-        client: entries(&rule.client),
-        name: entries(&rule.name),
-        helo: entries(&rule.helo),
-        sender: entries(&rule.sender),
-        recipient: entries(&rule.recipient),
-        authenticated: rule.authenticated,
-        tls: rule.tls,
-        then: rule.then,
-        delay: rule.delay,
     }
 }
 

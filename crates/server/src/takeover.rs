@@ -95,7 +95,9 @@ where
     }
     let mut batch = Vec::with_capacity(BATCH);
     let (mut taken, mut skipped, mut told) = (0_u64, 0_u64, monotonic());
-    for read in records(PostgreyFile::open(path)?) {
+    let file = PostgreyFile::open(path)?;
+    info!("reading {} pages of {}", file.pages(), path.display());
+    for read in records(file) {
         match read {
             Ok(Some(record)) => batch.push(record),
             Ok(None) => skipped += 1,

@@ -40,7 +40,7 @@ impl Level {
 /// Appends the decision line.
 pub fn postgrey_line(out: &mut Vec<u8>, record: &DecisionRecord<'_>) {
     let attempt = record.attempt;
-    if !attempt.text(Field::QueueId).is_empty() {
+    if is_true(attempt.text(Field::QueueId)) {
         value(out, attempt.text(Field::QueueId));
         out.extend_from_slice(b": ");
     }
@@ -52,12 +52,16 @@ pub fn postgrey_line(out: &mut Vec<u8>, record: &DecisionRecord<'_>) {
         (", recipient=", Field::Recipient),
     ] {
         let text = attempt.text(field);
-        // Perl takes an empty text and `0` for false.
-        if !text.is_empty() && text != b"0" {
+        if is_true(text) {
             out.extend_from_slice(name.as_bytes());
             value(out, text);
         }
     }
+}
+
+/// Perl takes an empty text and `0` for false.
+fn is_true(text: &[u8]) -> bool {
+    !text.is_empty() && text != b"0"
 }
 
 fn action(out: &mut Vec<u8>, record: &DecisionRecord<'_>) {
@@ -122,11 +126,11 @@ fn value(out: &mut Vec<u8>, text: &[u8]) {
 pub fn postgrey_exempted(out: &mut Vec<u8>, name: &[u8], client: IpAddr) {
     let address = postgrey_text(client).to_ascii_uppercase();
     out.extend_from_slice(b"whitelisted: ");
-    if name.is_empty() {
-        out.extend_from_slice(address.as_bytes());
-    } else {
+    if is_true(name) {
         value(out, name);
         out.extend_from_slice(format!("[{address}]").as_bytes());
+    } else {
+        out.extend_from_slice(address.as_bytes());
     }
 }
 

@@ -122,6 +122,7 @@ fn listen(options: &Options, config: &mut Config) -> Result<(), String> {
 
 fn unix_listener(options: &Options, path: &str) -> Result<Listener, String> {
     let mut listener = Listener::new(Endpoint::Unix(PathBuf::from(path)));
+    listener.replaces = true;
     if let Some(mode) = given(&options.socketmode) {
         let octal = u32::from_str_radix(mode, 8)
             .ok()
@@ -167,9 +168,12 @@ fn inet_endpoint(text: &str) -> Result<Endpoint, String> {
             host: host.to_owned(),
             port,
         }),
-        _ => Err(format!(
-            "ERROR: Could not determine port number from host [*]:{text}"
-        )),
+        _ => {
+            let host = if bare.contains(':') { host } else { "*" };
+            Err(format!(
+                "ERROR: Could not determine port number from host [{host}]:{port}"
+            ))
+        }
     }
 }
 
@@ -309,7 +313,7 @@ mod tests {
             ),
             (
                 "localhost:name",
-                "ERROR: Could not determine port number from host [*]:localhost:name",
+                "ERROR: Could not determine port number from host [localhost]:name",
             ),
         ];
         for (inet, expected) in forms {

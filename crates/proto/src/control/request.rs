@@ -77,7 +77,14 @@ fn query_to_json(query: &Query) -> Value {
     })
 }
 
+const QUERY: [&str; 5] = ["matching", "standing", "clients", "after", "limit"];
+
 fn query_from_json(value: &Value) -> Result<Query, DecodeError> {
+    // A misspelt member would widen the query, and it may be one that removes.
+    let members = value.as_object().ok_or(DecodeError::Kind("query"))?;
+    if let Some(unknown) = members.keys().find(|name| !QUERY.contains(&name.as_str())) {
+        return Err(DecodeError::Unknown(unknown.clone()));
+    }
     let has = |name| wire::optional(value, name).is_some();
     Ok(Query {
         matching: if has("matching") {

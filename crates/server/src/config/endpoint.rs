@@ -30,11 +30,14 @@ pub struct Listener {
     pub mode: u32,
     /// `user`, `user:group` or `:group` that the unix socket is given to.
     pub owner: Option<String>,
+    /// Whatever stands in the way of the unix socket is removed first, as Postgrey does; else only
+    /// a socket that nobody answers at.
+    pub replaces: bool,
 }
 
 impl Listener {
     /// Everyone on this host may ask, as with Postgrey.
-    pub const MODE: u32 = 0o666;
+    pub(crate) const MODE: u32 = 0o666;
 
     /// A listener with the usual permissions.
     #[must_use]
@@ -43,6 +46,7 @@ impl Listener {
             at,
             mode: Self::MODE,
             owner: None,
+            replaces: false,
         }
     }
 
@@ -146,6 +150,7 @@ impl<'de> Deserialize<'de> for Listener {
                     at: Endpoint::Unix(socket.path),
                     mode,
                     owner: socket.owner,
+                    replaces: false,
                 })
             }
         }
