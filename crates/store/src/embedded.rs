@@ -73,7 +73,7 @@ impl EmbeddedOptions {
             store_timeout: Duration::from_millis(300),
             open_wait: Duration::from_secs(5),
             writers_max: None,
-            memtable_bytes: 16 << 20,
+            memtable_bytes: 8 << 20,
         }
     }
 }
@@ -204,5 +204,147 @@ impl Store for Embedded {
 
     async fn close(&self) -> Result<(), StoreError> {
         self.keeper.close().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use greylatch_core::{Entry, Standing};
+    use tempfile::TempDir;
+
+    use super::fault::Fault;
+    use super::*;
+
+    fn record(number: u8, expires: i64) -> Record {
+        Record::Triplet {
+            key: [number; 16],
+            client: b"c".to_vec(),
+            sender: b"s".to_vec(),
+            recipient: b"r".to_vec(),
+            entry: Entry {
+                first: Timestamp(expires - 100),
+                last: Timestamp(expires - 50),
+                due: Timestamp(expires - 40),
+                expires: Timestamp(expires),
+                standing: Standing::Waiting,
+            },
+        }
+    }
+
+    async fn listed(store: &Embedded) -> Vec<Record> {
+        let page = store.browse(&Query::default()).await;
+        page.expect("it answers").records
+    }
+
+    #[tokio::test]
+    async fn after_a_write_error_it_is_opened_again_with_all_it_had() {
+        let below = TempDir::new().expect("a directory");
+        let store = Embedded::start(EmbeddedOptions::at(below.path()));
+        store.put(&[record(1, 1_000)]).await.expect("it answers");
+        let engine = store.engine().await.expect("it is open");
+        let down = engine.fail(Fault::Io("no space left".into()));
+        assert_eq!(down, StoreError::Down("no space left".into()));
+        drop(engine);
+        assert_eq!(store.ping().await, Err(down));
+        let begun = Instant::now();
+        while store.ping().await.is_err() && begun.elapsed() < Duration::from_secs(20) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(listed(&store).await, [record(1, 1_000)]);
+    }
+
+    #[tokio::test]
+    async fn damage_found_while_reading_begins_anew() {
+        let below = TempDir::new().expect("a directory");
+        let directory = below.path().join("store");
+        let store = Embedded::start(EmbeddedOptions::at(&directory));
+        store.put(&[record(1, 1_000)]).await.expect("it answers");
+        let engine = store.engine().await.expect("it is open");
+        let key = [b't'; 17];
+        engine
+            .keyspace
+            .insert(key, b"\x01?")
+            .expect("it can be written");
+        drop(engine);
+        let error = store.browse(&Query::default()).await;
+        let damaged = "the files are damaged: a record cannot be read";
+        assert_eq!(error, Err(StoreError::Down(damaged.into())));
+        let begun = Instant::now();
+        while store.ping().await.is_err() && begun.elapsed() < Duration::from_secs(20) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(listed(&store).await, []);
+        assert!(below.path().join("store.damaged-1").is_dir());
+    }
+
+    /// The records that are left after a compaction under this limit, at the time 2,000.
+    async fn compacted(waiting_max: u64, records: &[Record]) -> Vec<Record> {
+        let below = TempDir::new().expect("a directory");
+        let store = Embedded::start(EmbeddedOptions {
+            waiting_max,
+            ..EmbeddedOptions::at(below.path())
+        });
+        let engine = store.engine().await.expect("it is open");
+        store.put(records).await.expect("it answers");
+        store.sweep(Timestamp(2_000)).await.expect("it answers");
+        let here = engine.keyspace.len();
+        assert_eq!(here.expect("it can be read"), records.len());
+        let rotated = engine.keyspace.rotate_memtable_and_wait();
+        rotated.expect("it rotates");
+        engine.keyspace.major_compact().expect("it compacts");
+        let left = listed(&store).await;
+        let here = engine.keyspace.len();
+        assert_eq!(here.expect("it can be read"), left.len());
+        left
+    }
+
+    #[tokio::test]
+    async fn compactions_purge_what_expired() {
+        let [gone, stays] = [record(1, 1_999), record(2, 2_000)];
+        assert_eq!(compacted(10, &[gone, stays.clone()]).await, [stays]);
+    }
+
+    #[tokio::test]
+    async fn compactions_purge_what_made_room() {
+        let [gone, one, other] =
+            [(1, 3_000), (2, 4_000), (3, 5_000)].map(|(number, expires)| record(number, expires));
+        let left = compacted(2, &[gone, one.clone(), other.clone()]).await;
+        assert_eq!(left, [one, other]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_does_not_wait_for_ever_for_the_store_to_open() {
+        let below = TempDir::new().expect("a directory");
+        let (never, phase) = watch::channel(Phase::Opening);
+        let options = EmbeddedOptions::at(below.path());
+        let store = Embedded {
+            phase,
+            open_wait: options.open_wait,
+            keeper: Keeper::start(options).0,
+        };
+        assert_eq!(store.ping().await, Err(StoreError::Opening));
+        drop(never);
+        assert_eq!(store.ping().await, Err(StoreError::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_stuck_writer_keeps_everybody_else_out() {
+        let below = TempDir::new().expect("a directory");
+        let store = Embedded::start(EmbeddedOptions {
+            store_timeout: Duration::from_millis(1),
+            ..EmbeddedOptions::at(below.path())
+        });
+        let engine = store.engine().await.expect("it is open");
+        let stuck = engine.gate.enter().await.expect("nobody is inside");
+        while !engine.gate.is_stuck() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(store.ping().await, Err(StoreError::Stalled));
+        let refused = store.put(&[record(1, 1_000)]).await;
+        assert_eq!(refused, Err(StoreError::Stalled));
+        drop(stuck);
+        assert_eq!(store.put(&[record(1, 1_000)]).await, Ok(()));
     }
 }

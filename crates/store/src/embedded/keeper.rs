@@ -157,7 +157,10 @@ impl Keeping {
     fn serve(&self, engine: Arc<Engine>) -> Option<Fault> {
         let threads = match engine.start_threads(&self.options.directory) {
             Ok(threads) => threads,
-            Err(fault) => return Some(fault),
+            Err(fault) => {
+                engine.stop_threads();
+                return Some(fault);
+            }
         };
         self.publish.send_replace(Phase::Open(Arc::clone(&engine)));
         let order = self.taken.recv();
