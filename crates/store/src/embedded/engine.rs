@@ -182,10 +182,9 @@ impl Engine {
         change: &Change,
     ) -> Result<Written, StoreError> {
         {
-            let held = self.stripes.hold(touched(keys, change));
+            let _held = self.stripes.hold(touched(keys, change));
             let writes = compare(keys, seen, change, |key| self.read_held(key))?;
             if let Some(writes) = writes {
-                held.moved();
                 return self.insert(writes).map(Written::Ticket);
             }
         }
@@ -199,13 +198,12 @@ impl Engine {
         keep: bool,
     ) -> Result<(u64, u64), StoreError> {
         let records: Vec<_> = records.iter().map(format::from_record).collect();
-        let held = self.stripes.hold(records.iter().map(|(key, ..)| *key));
+        let _held = self.stripes.hold(records.iter().map(|(key, ..)| *key));
         let mut found = 0;
         let mut ticket = self.flush.last();
         for (key, stored, bytes) in records {
             let old = self.read_held(&key)?;
             found += u64::from(old.is_some());
-            held.moved();
             let new = keep.then_some(stored);
             ticket = self.insert(vec![Write {
                 key,

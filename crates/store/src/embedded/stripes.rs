@@ -65,10 +65,11 @@ impl Stripe {
     }
 }
 
-impl Held<'_> {
-    /// Says that the records have changed. Called before the change is visible in the tree: a
-    /// reader that noted the new version then also reads the new record or fills nothing.
-    pub(super) fn moved(&self) {
+impl Drop for Held<'_> {
+    /// The versions move last, behind everything that was written and before the stripes are let
+    /// go: who noted an older version fills nothing, and who notes the new one reads the new
+    /// record.
+    fn drop(&mut self) {
         for (stripe, _) in &self.stripes {
             stripe.version.fetch_add(1, Ordering::AcqRel);
         }
@@ -77,4 +78,34 @@ impl Held<'_> {
 
 fn index(key: &RecordKey) -> usize {
     usize::from(key.bytes()[15]) << 1 & (STRIPES - 1) | usize::from(key.bytes()[16] & 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Key, Kind};
+
+    fn key(byte: u8) -> RecordKey {
+        RecordKey::new(Kind::Triplet, Key::from_bytes([byte; 16]))
+    }
+
+    fn fills(stripes: &Stripes, noted: u64) -> bool {
+        let mut filled = false;
+        stripes.fill(&key(1), noted, || filled = true);
+        filled
+    }
+
+    #[test]
+    fn what_was_read_before_or_during_a_write_fills_nothing() {
+        let stripes = Stripes::new();
+        let before = stripes.version(&key(1));
+        assert!(fills(&stripes, before));
+        let held = stripes.hold([key(1), key(2), key(1)].into_iter());
+        let during = stripes.version(&key(1));
+        assert!(!fills(&stripes, during), "somebody writes");
+        drop(held);
+        assert!(!fills(&stripes, before));
+        assert!(!fills(&stripes, during));
+        assert!(fills(&stripes, stripes.version(&key(1))));
+    }
 }
