@@ -3,6 +3,7 @@
 //! One file per command. Nothing here is part of the program that we ship.
 
 mod arrows;
+mod bench;
 mod ci;
 mod peers;
 mod shell;
@@ -22,6 +23,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   arrows   check which crate knows which, and who may say what
+  bench    measure our server beside the real Postgrey and a reference (bench --help)
   ci       all that is checked before a change lands: fmt, clippy, arrows, tidy,
            deny, then the tests
   peers    fetch and unpack the real programs that the tests talk to
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<()> {
     match words {
         ["arrows"] => arrows::run(&Workspace::load()?),
+        ["bench", options @ ..] => bench::run(&Workspace::load()?, options),
+        ["bench-reference", places @ ..] => bench::run_reference(places),
         ["ci"] => ci::run(&Workspace::load()?),
         ["peers"] => peers::run(&Workspace::load()?),
         ["test"] => test::run(&Workspace::load()?),
