@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use anyhow::anyhow;
 use greylatch_rules::{Diagnostic, Severity};
 use greylatch_server::{Config, ConfigError, Remark, review, store_url};
 
@@ -14,10 +13,21 @@ use crate::arguments::CheckArguments;
 use crate::{postgrey, serve};
 
 pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+    let color = io::stdout().is_terminal();
+    let mut out = io::stdout().lock();
     let config = if arguments.postgrey {
-        postgrey::translated(&arguments.options)
-            .map_err(|complaint| anyhow!(complaint))?
-            .config
+        match postgrey::translated(&arguments.options) {
+            Ok(translated) => {
+                for oddity in postgrey::oddities(&arguments.options) {
+                    writeln!(out, "note: {oddity}")?;
+                }
+                translated.config
+            }
+            Err(complaint) => {
+                writeln!(io::stderr(), "{complaint}")?;
+                return Ok(crate::exit::USAGE.into());
+            }
+        }
     } else {
         serve::configuration(arguments.config.as_deref())?
     };
@@ -25,17 +35,12 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
         Some(path) => fs::read(path)?,
         None => Vec::new(),
     };
-    let color = io::stdout().is_terminal();
     let review = review(&config, arguments.config.as_deref(), text);
-    let mut out = io::stdout().lock();
-    let mut errors = 0;
     for remark in &review.remarks {
         writeln!(out, "{}", draw_remark(remark, color))?;
-        errors +=
-            u32::from(matches!(remark, Remark::Line(line) if line.severity == Severity::Error));
     }
     write!(out, "{}", summary(&config, review.rules))?;
-    Ok(if errors > 0 {
+    Ok(if review.remarks.iter().any(Remark::is_error) {
         crate::exit::CONFIGURATION.into()
     } else {
         ExitCode::SUCCESS

@@ -32,6 +32,49 @@ pub(crate) fn translated(words: &[String]) -> Result<Translated, String> {
     translate(&options, Distribution::found())
 }
 
+/// What these options do that few expect, for `greylatch check --postgrey`.
+pub(crate) fn oddities(words: &[String]) -> Vec<&'static str> {
+    let Ok(options) = Options::parse(words) else {
+        return Vec::new();
+    };
+    let conditional = [
+        (
+            options.delay == Some(0),
+            "--delay=0 means 300; for no delay write --delay=-1",
+        ),
+        (options.max_age == Some(0), "--max-age=0 means 35 days"),
+        (options.ipv4cidr == Some(0), "--ipv4cidr=0 means 24"),
+        (options.ipv6cidr == Some(0), "--ipv6cidr=0 means 64"),
+        (
+            options.retry_window.as_deref() == Some("0"),
+            "--retry-window=0 lets no new sender pass",
+        ),
+        (
+            options.inet.is_some() && options.unix.is_some(),
+            "with --inet, --unix is left out",
+        ),
+        (
+            options.quiet && options.verbose,
+            "with --quiet, --verbose is left out",
+        ),
+        (
+            options.pidfile.is_some() && !options.daemonize,
+            "--pidfile is left out without --daemonize",
+        ),
+    ];
+    let always = [
+        "every % in a logged value is doubled",
+        "octal groups in addresses count as octal, and 100.64 in a client list is 100.64.0.0/24",
+        "an IPv4-mapped IPv6 client counts as IPv6, so all of them share one network",
+        "a request that is no smtpd_access_policy gets no answer",
+    ];
+    let given = conditional
+        .into_iter()
+        .filter(|(holds, _)| *holds)
+        .map(|(_, text)| text);
+    given.chain(always).collect()
+}
+
 /// Why it does not start: Postgrey's words and exit code.
 struct Refusal {
     message: String,
@@ -156,3 +199,21 @@ usage: postgrey [options]
 
 This is greylatch, answering to the name of postgrey; see docs/postgrey.md.
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oddities_of_the_options_given_are_named() {
+        let words = ["--inet=1", "--unix=/x", "--delay=0"].map(str::to_owned);
+        let named = oddities(&words);
+        assert_eq!(
+            named[0],
+            "--delay=0 means 300; for no delay write --delay=-1"
+        );
+        assert_eq!(named[1], "with --inet, --unix is left out");
+        assert_eq!(named.len(), 6);
+        assert_eq!(oddities(&["--inet=1".to_owned()]).len(), 4);
+    }
+}

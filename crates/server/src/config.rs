@@ -150,6 +150,10 @@ pub struct Greylisting {
     pub header: String,
     /// The name of this host in the header. Left out: the system's.
     pub hostname: Option<String>,
+    /// A client that becomes exempt is not named in the log; Postgrey with a threshold that is no
+    /// whole number.
+    #[serde(skip)]
+    pub exempt_silently: bool,
     /// Names the header gives this program; what a personality must answer as.
     #[serde(skip)]
     pub version: Option<String>,
@@ -175,6 +179,7 @@ impl Default for Greylisting {
             reply: "Greylisted, please try again in %s seconds".into(),
             header: "X-Greylist: delayed %t seconds by greylatch-%v at %h; %d".into(),
             hostname: None,
+            exempt_silently: false,
             version: None,
         }
     }

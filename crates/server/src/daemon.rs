@@ -98,9 +98,6 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         lists: lists.into(),
         desk: desk.clone(),
     });
-    if let Some(Personality::Postgrey { dbdir }) = &personality {
-        takeover::run(&desk, dbdir, &reload.config).await;
-    }
     let reception = |permits: u32| Reception {
         desk: desk.clone(),
         permits: Arc::new(Semaphore::new(permits as usize)),
@@ -120,6 +117,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         tokio::spawn(accept(bound, Door::Control, reception(CONTROLS_MAX)));
     }
     tokio::spawn(sweep(desk.clone()));
+    tokio::spawn(remember(desk.clone(), personality, reload.clone()));
     if let Some(ready) = ready {
         ready();
     }
@@ -161,6 +159,7 @@ pub(crate) fn desk(
         connections: AtomicU32::new(0),
         started: clock::now(),
         reload: Notify::new(),
+        remembers: watch::Sender::new(false),
     }
 }
 
@@ -244,6 +243,10 @@ impl Reload {
         remarks
             .iter()
             .for_each(|remark| self.desk.observer.remark(remark));
+        if remarks.iter().any(Remark::is_error) {
+            error!("the lists or rules have mistakes, so the old ones stay");
+            return;
+        }
         self.desk.rulebook.store(Arc::new(rulebook));
     }
 
@@ -254,6 +257,15 @@ impl Reload {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
         Config::parse(path, &text).map_err(|error| error.to_string())
     }
+}
+
+/// Takes over what another program remembered; until that is done attempts wait, and then the
+/// failure policy answers.
+async fn remember(desk: Arc<Desk>, personality: Option<Personality>, reload: Arc<Reload>) {
+    if let Some(Personality::Postgrey { dbdir }) = &personality {
+        takeover::run(&desk, dbdir, &reload.config).await;
+    }
+    desk.remembers.send_replace(true);
 }
 
 async fn sweep(desk: Arc<Desk>) {

@@ -5,6 +5,7 @@ mod administer;
 
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use greylatch_core::{
@@ -14,7 +15,8 @@ use greylatch_core::{
 };
 use greylatch_store::{AnyStore, Commit, Keying, Keys, Store, StoreError};
 use greylatch_wording::DecisionRecord;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use crate::backend;
 use crate::clock;
@@ -40,6 +42,8 @@ pub(crate) struct Desk {
     pub(crate) started: Timestamp,
     /// Somebody asked for a reload.
     pub(crate) reload: Notify,
+    /// What another program remembered is taken over, or there is nothing to take over.
+    pub(crate) remembers: watch::Sender<bool>,
 }
 
 /// What the configuration says of judging.
@@ -91,6 +95,9 @@ struct Case<'a> {
     client: Option<IpAddr>,
     now: Timestamp,
 }
+
+/// How long an attempt waits while memory is taken over.
+const MEMORY_WAIT: Duration = Duration::from_secs(5);
 
 /// A record that others keep changing is given up after so many tries.
 const TRIES_MAX: u32 = 64;
@@ -166,10 +173,14 @@ impl Desk {
         let waiting = self.waiting.count(network, case.now);
         let may_throttle = terms.waiting_max.is_some_and(|max| waiting >= max);
         let keys = self.keys(case.attempt, client, may_throttle);
-        match self
-            .recall_and_commit(&keys, ruling, waiting, case.now)
-            .await
-        {
+        let settled = match self.wait_for_memory().await {
+            Ok(()) => {
+                self.recall_and_commit(&keys, ruling, waiting, case.now)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        match settled {
             Ok(decision) => {
                 self.count_waiting(&decision, network, case.now);
                 decision
@@ -184,6 +195,18 @@ impl Desk {
                     },
                 }
             }
+        }
+    }
+
+    /// Until memory is taken over a known sender looks like a new one, so nobody is judged by it.
+    async fn wait_for_memory(&self) -> Result<(), StoreError> {
+        if *self.remembers.borrow() {
+            return Ok(());
+        }
+        let mut remembers = self.remembers.subscribe();
+        match timeout(MEMORY_WAIT, remembers.wait_for(|done| *done)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(StoreError::Opening),
         }
     }
 

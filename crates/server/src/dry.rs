@@ -56,6 +56,7 @@ pub fn look_dry(
     let store = crate::backend::open(&config)?;
     let observer = Observer::new(&config, queue);
     let desk = daemon::desk(&config, rulebook, store, observer);
+    desk.remembers.send_replace(true);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -3,11 +3,13 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
 use greylatch_rules::Source;
 use nix::sys::signal::kill;
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
 use crate::config::{Config, ConfigError, Endpoint, Listener};
@@ -122,6 +124,8 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
         ready,
     } = launch;
     let owner = Owner::of(&config.process)?;
+    // What we store tells who writes to whom: nobody else's business.
+    umask(Mode::from_bits_truncate(0o077));
     if let Some(path) = &pidfile {
         refuse_running(path)?;
     }
@@ -248,6 +252,8 @@ impl Pidfile {
         };
         let mut file = File::create(&path).map_err(failed)?;
         writeln!(file, "{}", process::id()).map_err(failed)?;
+        file.set_permissions(fs::Permissions::from_mode(0o644))
+            .map_err(failed)?;
         owner.give(&path)?;
         Ok(Self { path })
     }

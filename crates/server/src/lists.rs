@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use greylatch_core::{
     Attempt, ClientExemption, Due, Greylist, RuleId, Ruling, Seconds, Timing, WindowFrom,
 };
-use greylatch_rules::{Diagnostic, OwnRules, RuleSet, Source, Sources, Subject};
+use greylatch_rules::{Diagnostic, OwnRules, RuleSet, Severity, Source, Sources, Subject};
 
 use crate::bypass::Bypass;
 use crate::config::{Config, Greylisting};
@@ -62,6 +62,14 @@ pub enum Remark {
     Line(Diagnostic),
     /// No list is there, so the short lists of the program hold.
     Shipped,
+}
+
+impl Remark {
+    /// Whether something does not count that was meant to.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::Line(line) if line.severity == Severity::Error)
+    }
 }
 
 /// The texts of list files as they were last read: a file that only root may read, and that

@@ -23,6 +23,7 @@ pub(crate) struct Observer {
     format: LogFormat,
     level: LogLevel,
     ident: String,
+    exempt_silently: bool,
     verdicts: [AtomicU64; Reason::ALL.len()],
     /// Since when, in whole seconds, a failing store has been mentioned last.
     store_mentioned: AtomicU64,
@@ -38,6 +39,7 @@ impl Observer {
             format: config.log.format,
             level: config.log.level,
             ident: config.log.ident.clone(),
+            exempt_silently: config.greylist.exempt_silently,
             verdicts: std::array::from_fn(|_| AtomicU64::new(0)),
             store_mentioned: AtomicU64::new(0),
         }
@@ -58,6 +60,7 @@ impl Observer {
             );
         }
         if record.decision.client_now_exempt
+            && !self.exempt_silently
             && let Some(client) = client
         {
             line.clear();

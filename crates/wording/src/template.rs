@@ -3,6 +3,8 @@
 
 use greylatch_core::{Reply, Seconds};
 
+use crate::escape::escape;
+
 /// The text of a deferral: the first `%s` stands for the seconds left, the first `%r` for the
 /// recipient's domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +28,11 @@ impl ReplyTemplate {
             .rsplit(|byte| *byte == b'@')
             .next()
             .unwrap_or(recipient);
+        let mut safe_domain = Vec::with_capacity(domain.len());
+        escape(&mut safe_domain, domain);
         let with_wait = replace_first(&self.text, b"%s", wait.0.to_string().as_bytes());
         Reply {
-            text: replace_first(&with_wait, b"%r", domain),
+            text: replace_first(&with_wait, b"%r", &safe_domain),
             has_status: self.text.first().is_some_and(u8::is_ascii_digit),
         }
     }

@@ -190,6 +190,7 @@ fn greylist(options: &Options, config: &mut Config) -> Result<(), String> {
         Identity::Postgrey
     };
     greylist.exempt_clients_after = exempt_after(options.auto_whitelist_clients.as_deref());
+    greylist.exempt_silently = !is_whole(options.auto_whitelist_clients.as_deref());
     greylist.exempt_authenticated = false;
     greylist.exempt_local = false;
     greylist.waiting_max = NonZeroU32::new(4_000_000).expect("the number is not zero");
@@ -249,6 +250,11 @@ fn exempt_after(text: Option<&str>) -> u32 {
             number as u32
         }
     }
+}
+
+/// Postgrey announces a client whose count equals the threshold, which a fraction never does.
+fn is_whole(text: Option<&str>) -> bool {
+    text.is_none_or(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn lists(given: &[String], defaults: &[&str]) -> Vec<PathBuf> {
@@ -416,5 +422,11 @@ mod tests {
         assert_eq!(exempt_after(Some("0")), 0);
         assert_eq!(exempt_after(Some("1.5")), 2);
         assert_eq!(exempt_after(Some("abc")), 1);
+        let silent = |text: &str| {
+            let option = format!("--auto-whitelist-clients={text}");
+            let config = translated(&["--inet=1", &option]).expect("a configuration");
+            config.greylist.exempt_silently
+        };
+        assert_eq!(["5", "1.5", "abc"].map(silent), [false, true, true]);
     }
 }
