@@ -182,6 +182,13 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_file_says_the_defaults() {
+        let text = include_str!("../../../../docs/greylatch.toml");
+        let config = Config::parse(Path::new("greylatch.toml"), text).expect("no problem");
+        assert_eq!(config, Config::default());
+    }
+
+    #[test]
     fn every_table_is_read() {
         let text = r#"
             [listen]
