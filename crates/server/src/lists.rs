@@ -91,7 +91,9 @@ impl ListFiles {
                 "shipped recipients",
                 include_str!("../lists/recipients"),
             ));
-            remarks.push(Remark::Shipped);
+            if self.texts.is_empty() {
+                remarks.push(Remark::Shipped);
+            }
         }
         let own = config.rule_specs();
         let sources = Sources {
