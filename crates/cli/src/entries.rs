@@ -110,7 +110,7 @@ fn row(record: &Record) -> Vec<String> {
                 escaped(sender)
             },
             escaped(recipient),
-            standing_word(entry.standing).into(),
+            entry.standing.word().into(),
             time(entry.first),
             time(entry.last),
         ],
@@ -123,15 +123,6 @@ fn row(record: &Record) -> Vec<String> {
                 time(record.last),
             ]
         }
-    }
-}
-
-fn standing_word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Waiting => "waiting",
-        Standing::Proven => "proven",
-        Standing::Allowed => "allowed",
-        Standing::Refused => "refused",
     }
 }
 

@@ -44,6 +44,22 @@ pub enum Standing {
     Refused,
 }
 
+impl Standing {
+    /// All standings.
+    pub const ALL: [Self; 4] = [Self::Waiting, Self::Proven, Self::Allowed, Self::Refused];
+
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Proven => "proven",
+            Self::Allowed => "allowed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// What is remembered of one client address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientRecord {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use greylatch_store::{AnyStore, EmbeddedOptions, Keying};
 
-use crate::config::{Config, Identity, Sync};
+use crate::config::{Config, Sync};
 use crate::launch::StartError;
 use crate::paths::store_directory;
 
@@ -26,11 +26,12 @@ pub(crate) fn open(config: &Config) -> Result<AnyStore, StartError> {
     }))
 }
 
-/// With privacy the keys go over the SHA-1 that a Postgrey with `--privacy` has left, so that its
-/// memory can be taken over; natively they are plain hashes without text.
+/// With privacy the keys go over the text's SHA-1, as a Postgrey with `--privacy` has left them, so
+/// that its memory can be taken over; no text is kept.
 pub(crate) fn keying(config: &Config) -> Keying {
-    match (config.store.privacy, config.greylist.identity) {
-        (false, _) => Keying::Plain,
-        (true, Identity::Native | Identity::Postgrey | Identity::PostgreyByHost) => Keying::Sha1,
+    if config.store.privacy {
+        Keying::Sha1
+    } else {
+        Keying::Plain
     }
 }

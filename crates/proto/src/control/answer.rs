@@ -71,7 +71,7 @@ fn explanation_to_json(explanation: &Explanation) -> Value {
             "last": entry.last.0,
             "due": entry.due.0,
             "expires": entry.expires.0,
-            "standing": record::standing_word(entry.standing),
+            "standing": entry.standing.word(),
         })),
         "client": memory.client.map(|client| json!({
             "passes": client.passes,

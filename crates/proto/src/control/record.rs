@@ -32,7 +32,7 @@ pub(super) fn to_json(record: &Record) -> Value {
             "client": wire::from_bytes(client),
             "sender": wire::from_bytes(sender),
             "recipient": wire::from_bytes(recipient),
-            "standing": standing_word(entry.standing),
+            "standing": entry.standing.word(),
             "first": entry.first.0,
             "last": entry.last.0,
             "due": entry.due.0,
@@ -88,27 +88,10 @@ pub(super) fn entry(value: &Value) -> Result<Entry, DecodeError> {
     })
 }
 
-const STANDINGS: [(&str, Standing); 4] = [
-    ("waiting", Standing::Waiting),
-    ("proven", Standing::Proven),
-    ("allowed", Standing::Allowed),
-    ("refused", Standing::Refused),
-];
-
-pub(super) fn standing_word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Waiting => "waiting",
-        Standing::Proven => "proven",
-        Standing::Allowed => "allowed",
-        Standing::Refused => "refused",
-    }
-}
-
 pub(super) fn standing(value: &Value) -> Result<Standing, DecodeError> {
     let word = wire::string(value, "standing")?;
-    let known = STANDINGS.iter().find(|(name, _)| *name == word);
-    known
-        .map(|(_, standing)| *standing)
+    let mut all = Standing::ALL.into_iter();
+    all.find(|standing| standing.word() == word)
         .ok_or(DecodeError::Kind("standing"))
 }
 
@@ -127,7 +110,7 @@ mod tests {
             expires: Timestamp(i64::MAX),
             standing,
         };
-        for (_, standing) in STANDINGS {
+        for standing in Standing::ALL {
             let record = Record::Triplet {
                 key: [0xab; 16],
                 client: b"192.0.2.0/24".to_vec(),

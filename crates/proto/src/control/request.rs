@@ -1,6 +1,6 @@
 //! Questions as JSON.
 
-use greylatch_core::{Attempt, Query, Record, Request, Seconds};
+use greylatch_core::{Attempt, Query, Record, Request, Seconds, Standing};
 use serde_json::{Map, Value, json};
 
 use super::record;
@@ -70,7 +70,7 @@ fn attempt_from_json(value: &Value) -> Result<Attempt, DecodeError> {
 fn query_to_json(query: &Query) -> Value {
     json!({
         "matching": query.matching.as_deref().map(wire::from_bytes),
-        "standing": query.standing.map(record::standing_word),
+        "standing": query.standing.map(Standing::word),
         "clients": query.clients,
         "after": query.after.map(|key| wire::hex(&key)),
         "limit": query.limit,
