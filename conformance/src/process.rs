@@ -5,9 +5,11 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -167,13 +169,32 @@ fn send(pid: u32, signal: Signal) -> Result<()> {
     kill(Pid::from_raw(pid), signal).context("cannot signal the process")
 }
 
-/// A TCP port of 127.0.0.1 that was free a moment ago.
+/// A TCP port of 127.0.0.1 that was free a moment ago, and that this process
+/// has not been given before.
+///
+/// It lies below the ports that the system gives to outgoing connections:
+/// one of those could be the source of some connection, or be given twice.
+/// Source: ip(7), `ip_local_port_range`.
 ///
 /// # Errors
 /// When the system has none.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let ports = u32::from(PORTS.end - PORTS.start);
+    for _ in 0..ports {
+        // Test processes that follow one another begin at different places.
+        let nth = process::id()
+            .wrapping_mul(37)
+            .wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + u16::try_from(nth % ports)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port of {PORTS:?} is free")
 }
+
+const PORTS: Range<u16> = 12_000..32_000;
 
 /// A folder that is removed when dropped; in memory where the system has such
 /// a place, because Postgrey waits for the disk at each request.

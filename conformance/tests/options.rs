@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -397,7 +397,10 @@ fn serve(program: Program, words: &[&str], place: &str) -> Result<()> {
         // One that a crash has left behind.
         fs::write(&socket, "")?;
     }
-    let (port, other) = (free_port()?.to_string(), free_port()?.to_string());
+    let port = free_port()?.to_string();
+    // Held throughout: a program that listened here too could not start.
+    let held = TcpListener::bind(("127.0.0.1", 0))?;
+    let other = held.local_addr()?.port().to_string();
     let fill = |text: &str| text.replace("PORT", &port).replace("OTHER", &other);
     let words: Vec<String> = words.iter().map(|word| fill(word)).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -428,8 +431,6 @@ fn serve(program: Program, words: &[&str], place: &str) -> Result<()> {
         })?;
     }
     ensure!(!folder.path().join("unused").exists());
-    let other = SocketAddr::from(([127, 0, 0, 1], other.parse()?));
-    ensure!(TcpStream::connect(other).is_err());
     ensure!(daemon.terminate()?.success());
     ensure!(!socket.exists());
     Ok(())
