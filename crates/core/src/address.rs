@@ -102,14 +102,56 @@ fn group_value(group: &str) -> Option<u32> {
 /// or compression, in lower case.
 #[must_use]
 pub fn postgrey_text(address: IpAddr) -> String {
+    let mut text = Vec::with_capacity(IPV4_TEXT_MAX);
+    push_postgrey_text(&mut text, address);
+    String::from_utf8(text).expect("digits and separators are ASCII")
+}
+
+/// Adds what [`postgrey_text`] gives.
+pub(crate) fn push_postgrey_text(out: &mut Vec<u8>, address: IpAddr) {
     match address {
-        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V4(address) => push_ipv4(out, address),
         IpAddr::V6(address) => {
             let [a, b, c, d, e, f, g, h] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{f:x}:{g:x}:{h:x}")
+            let text = format!("{a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{f:x}:{g:x}:{h:x}");
+            out.extend_from_slice(text.as_bytes());
         }
     }
 }
+
+/// Adds an address as RFC 5952 has it.
+pub(crate) fn push_text(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => push_ipv4(out, address),
+        IpAddr::V6(address) => out.extend_from_slice(address.to_string().as_bytes()),
+    }
+}
+
+/// Adds a dotted address. Every attempt forms two of them; by `Display` each takes as long as
+/// the rest of its identity.
+fn push_ipv4(out: &mut Vec<u8>, address: Ipv4Addr) {
+    for (nth, octet) in address.octets().into_iter().enumerate() {
+        if nth > 0 {
+            out.push(b'.');
+        }
+        push_number(out, octet);
+    }
+}
+
+/// Adds a number in decimal digits.
+pub(crate) fn push_number(out: &mut Vec<u8>, number: u8) {
+    let [hundreds, tens, ones] = [number / 100, number / 10 % 10, number % 10];
+    if hundreds > 0 {
+        out.push(b'0' + hundreds);
+    }
+    if number >= 10 {
+        out.push(b'0' + tens);
+    }
+    out.push(b'0' + ones);
+}
+
+/// The longest dotted address.
+const IPV4_TEXT_MAX: usize = 15;
 
 /// A network: an address whose host bits are zero, and a prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -255,6 +297,16 @@ mod tests {
         ];
         for (text, expected) in known {
             assert_eq!(postgrey(text).as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_writes_them() {
+        let addresses = ["0.0.0.0", "9.10.99.100", "255.255.255.255", "2001:db8::1"];
+        for text in addresses {
+            let mut written = Vec::new();
+            push_text(&mut written, text.parse().expect("an address"));
+            assert_eq!(String::from_utf8_lossy(&written), text);
         }
     }
 

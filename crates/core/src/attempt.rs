@@ -24,6 +24,9 @@ impl Attempt {
     /// When all values together pass 4 GiB; every protocol limits a request far below that.
     pub fn set(&mut self, field: Field, value: &[u8]) {
         let start = self.bytes.len();
+        if start == 0 {
+            self.bytes.reserve(USUAL_BYTES);
+        }
         self.bytes.extend_from_slice(value);
         let at = |n: usize| u32::try_from(n).expect("a request is limited to 1 MiB by its codec");
         self.spans[field as usize] = Some(Span {
@@ -55,6 +58,9 @@ impl Attempt {
         self.field(field).unwrap_or_default()
     }
 }
+
+/// Most attempts have no more bytes, so that their buffer is made once.
+const USUAL_BYTES: usize = 256;
 
 /// What an MTA may say of an attempt. The names in comments are those of Postfix.
 ///

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::address::{Network, postgrey_text};
+use crate::address::{Network, postgrey_text, push_number, push_postgrey_text, push_text};
 use crate::attempt::{Attempt, Field};
-use crate::sender::{native_sender, postgrey_sender};
+use crate::sender::{push_native_sender, push_postgrey_sender};
 
 /// How identities are formed; belongs to the configuration of the daemon, never to a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,32 +45,32 @@ impl IdentityRules {
     #[must_use]
     pub fn triplet(&self, client: IpAddr, attempt: &Attempt) -> Triplet {
         let (sender, recipient) = (attempt.text(Field::Sender), attempt.text(Field::Recipient));
+        Triplet::form(
+            self.school,
+            recipient,
+            |text| self.push_client(text, client),
+            |text| match self.school {
+                School::Postgrey { .. } => push_postgrey_sender(text, sender),
+                School::Native => push_native_sender(text, sender, recipient),
+            },
+        )
+    }
+
+    fn push_client(&self, text: &mut Vec<u8>, client: IpAddr) {
         match self.school {
-            School::Postgrey { by_host } => {
-                let client = if by_host {
-                    format!(
-                        "{}/{}",
-                        postgrey_text(client),
-                        if client.is_ipv4() { 32 } else { 128 }
-                    )
-                } else {
-                    postgrey_text(self.network(client).address())
-                };
-                Triplet::new(
-                    self.school,
-                    client.as_bytes(),
-                    &postgrey_sender(sender),
-                    recipient,
-                )
+            School::Postgrey { by_host: true } => {
+                push_postgrey_text(text, client);
+                let width: &[u8] = if client.is_ipv4() { b"/32" } else { b"/128" };
+                text.extend_from_slice(width);
+            }
+            School::Postgrey { by_host: false } => {
+                push_postgrey_text(text, self.network(client).address());
             }
             School::Native => {
-                let client = self.network(client).to_string();
-                Triplet::new(
-                    self.school,
-                    client.as_bytes(),
-                    &native_sender(sender, recipient),
-                    recipient,
-                )
+                let network = self.network(client);
+                push_text(text, network.address());
+                text.push(b'/');
+                push_number(text, network.prefix());
             }
         }
     }
@@ -78,9 +78,10 @@ impl IdentityRules {
     /// The text by which one client address is known.
     #[must_use]
     pub fn client_text(&self, client: IpAddr) -> String {
-        match self.school {
-            School::Postgrey { .. } => postgrey_text(client).to_ascii_uppercase(),
-            School::Native => client.to_string(),
+        match (self.school, client) {
+            (_, IpAddr::V4(_)) => postgrey_text(client),
+            (School::Postgrey { .. }, _) => postgrey_text(client).to_ascii_uppercase(),
+            (School::Native, _) => client.to_string(),
         }
     }
 }
@@ -99,17 +100,34 @@ impl Triplet {
     /// A triplet of identities that are formed already.
     #[must_use]
     pub fn new(school: School, client: &[u8], sender: &[u8], recipient: &[u8]) -> Self {
-        let mut text = Vec::with_capacity(client.len() + sender.len() + recipient.len() + 2);
-        text.extend_from_slice(client);
+        Self::form(
+            school,
+            recipient,
+            |text| text.extend_from_slice(client),
+            |text| text.extend_from_slice(sender),
+        )
+    }
+
+    /// A triplet whose client and sender these add, all in one buffer.
+    fn form(
+        school: School,
+        recipient: &[u8],
+        client: impl FnOnce(&mut Vec<u8>),
+        sender: impl FnOnce(&mut Vec<u8>),
+    ) -> Self {
+        let mut text = Vec::with_capacity(USUAL_BYTES + recipient.len());
+        client(&mut text);
+        let client_end = text.len();
         text.push(b'/');
-        text.extend_from_slice(sender);
+        sender(&mut text);
+        let sender_end = text.len();
         text.push(b'/');
         text.extend_from_slice(recipient);
         text.make_ascii_lowercase();
         Self {
             text,
-            client_end: client.len(),
-            sender_end: client.len() + 1 + sender.len(),
+            client_end,
+            sender_end,
             joined_key: matches!(school, School::Postgrey { .. }),
         }
     }
@@ -145,6 +163,9 @@ impl Triplet {
         self.joined_key
     }
 }
+
+/// Most clients and senders together have no more bytes.
+const USUAL_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {

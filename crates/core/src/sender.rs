@@ -1,17 +1,17 @@
 //! Sender identities: what stays the same when one sender's address changes with every message.
 
-/// The sender as Postgrey 1.37 keys it, before lower-casing: a BATV tag is taken off, then an
-/// extension, then numbers that stand alone become `#`.
-pub(crate) fn postgrey_sender(sender: &[u8]) -> Vec<u8> {
+use std::borrow::Cow;
+
+/// Adds the sender as Postgrey 1.37 keys it, before lower-casing: a BATV tag is taken off, then
+/// an extension, then numbers that stand alone become `#`.
+pub(crate) fn push_postgrey_sender(out: &mut Vec<u8>, sender: &[u8]) {
     let Some(at) = sender.iter().position(|byte| *byte == b'@') else {
-        return sender.to_vec();
+        out.extend_from_slice(sender);
+        return;
     };
     let (user, domain) = sender.split_at(at);
-    let user = before(without_prvs(user), b'+');
-    let mut normal = Vec::with_capacity(sender.len());
-    number_words(user, &mut normal);
-    normal.extend_from_slice(domain);
-    normal
+    number_words(before(without_prvs(user), b'+'), out);
+    out.extend_from_slice(domain);
 }
 
 /// `prvs=TAG=user` and `prvs=user=TAG` without the tag, as Postgrey takes it off.
@@ -52,25 +52,23 @@ fn number_words(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The sender as our own school keys it, in lower case: SRS addresses are unwrapped to the
+/// Adds the sender as our own school keys it, in lower case: SRS addresses are unwrapped to the
 /// original sender, every spelling of BATV loses its tag, the recipient written into the sender
 /// (VERP) and every token that counts or identifies one message become `#`, and extensions go.
 ///
 /// Source: the Sender Rewriting Scheme (libsrs2: separators `=`, `+`, `-`; SRS0 and SRS1 forms),
 /// draft-levine-smtp-batv-01 ("prvs"), and the senders listed in issues of greylisting programs
 /// whose retries never matched.
-pub(crate) fn native_sender(sender: &[u8], recipient: &[u8]) -> Vec<u8> {
+pub(crate) fn push_native_sender(out: &mut Vec<u8>, sender: &[u8], recipient: &[u8]) {
     let lower = sender.to_ascii_lowercase();
     let unwrapped = unwrap_srs(&lower).unwrap_or(lower);
     let Some(at) = unwrapped.iter().rposition(|byte| *byte == b'@') else {
-        return unwrapped;
+        out.extend_from_slice(&unwrapped);
+        return;
     };
     let (user, domain) = unwrapped.split_at(at);
-    let user = without_recipient(without_batv(user), &recipient.to_ascii_lowercase());
-    let mut normal = Vec::with_capacity(unwrapped.len());
-    tokens(stem(&user), &mut normal);
-    normal.extend_from_slice(domain);
-    normal
+    tokens(stem(&without_recipient(without_batv(user), recipient)), out);
+    out.extend_from_slice(domain);
 }
 
 /// `srs0=hash=time=domain=user@forwarder` and
@@ -137,17 +135,23 @@ fn is_batv_tag(field: &[u8]) -> bool {
 }
 
 /// The local part with the recipient written as `user=domain` (VERP) replaced by `#`.
-fn without_recipient(user: &[u8], recipient: &[u8]) -> Vec<u8> {
+fn without_recipient<'a>(user: &'a [u8], recipient: &[u8]) -> Cow<'a, [u8]> {
+    // Most senders are shorter than that.
+    if recipient.len() < 3 || user.len() < recipient.len() || !recipient.contains(&b'@') {
+        return Cow::Borrowed(user);
+    }
     let verp: Vec<u8> = recipient
         .iter()
-        .map(|byte| if *byte == b'@' { b'=' } else { *byte })
+        .map(|byte| match byte {
+            b'@' => b'=',
+            byte => byte.to_ascii_lowercase(),
+        })
         .collect();
-    if verp.len() < 3 || verp == recipient {
-        return user.to_vec();
-    }
     match user.windows(verp.len()).position(|window| window == verp) {
-        Some(start) => [&user[..start], b"#", &user[start + verp.len()..]].concat(),
-        None => user.to_vec(),
+        Some(start) => [&user[..start], b"#", &user[start + verp.len()..]]
+            .concat()
+            .into(),
+        None => Cow::Borrowed(user),
     }
 }
 
@@ -195,12 +199,14 @@ mod tests {
     use super::*;
 
     fn keyed(sender: &str) -> String {
-        let lower = postgrey_sender(sender.as_bytes()).to_ascii_lowercase();
-        String::from_utf8(lower).expect("the vectors are UTF-8")
+        let mut keyed = Vec::new();
+        push_postgrey_sender(&mut keyed, sender.as_bytes());
+        String::from_utf8(keyed.to_ascii_lowercase()).expect("the vectors are UTF-8")
     }
 
     fn native(sender: &str, recipient: &str) -> String {
-        let normal = native_sender(sender.as_bytes(), recipient.as_bytes());
+        let mut normal = Vec::new();
+        push_native_sender(&mut normal, sender.as_bytes(), recipient.as_bytes());
         String::from_utf8(normal).expect("the vectors are UTF-8")
     }
 

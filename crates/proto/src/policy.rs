@@ -14,6 +14,7 @@ mod line;
 use std::sync::Arc;
 
 use greylatch_core::{Answer, Notice, Reply, Request, Verdict};
+use memchr::memchr;
 
 use self::draft::{Complete, Draft};
 use self::line::{Line, PartialLine};
@@ -108,7 +109,7 @@ impl PolicyConversation {
     fn read(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         while matches!(self.state, State::Reading) && !rest.is_empty() {
-            let end = rest.iter().position(|byte| *byte == b'\n');
+            let end = memchr(b'\n', rest);
             let split = end.and_then(|end| rest.split_at_checked(end));
             let (piece, after) = split.unwrap_or((rest, &[]));
             self.request_length += piece.len() + usize::from(end.is_some());

@@ -1,7 +1,10 @@
 //! Rooms 1 and 8 for one connection: bytes in, what the conversation asks goes to the desk, bytes
 //! out. One task owns a connection; a fault of the other side ends this connection only.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use greylatch_proto::{Conversation, ProtocolError, Step};
@@ -50,7 +53,9 @@ where
     let mut buffer = vec![0; READ_SIZE];
     let mut timer = Timer::new(patience);
     let alarm = sleep_until(timer.alarm());
-    tokio::pin!(alarm);
+    // Made once: to wait for the end anew at each read would cost as much as the read.
+    let stopped = stop.wait_for(|stopping| *stopping);
+    tokio::pin!(alarm, stopped);
     loop {
         let step = conversation.step();
         while let Some(notice) = conversation.notice() {
@@ -75,7 +80,7 @@ where
                     biased;
                     read = stream.read(&mut buffer) => Some(read?),
                     () = timer.expired(alarm.as_mut()) => None,
-                    _ = stop.wait_for(|stopping| *stopping) => return Ok(()),
+                    _ = stopped.as_mut() => return Ok(()),
                 };
                 match read {
                     Some(0) => conversation.finish(),
@@ -106,7 +111,16 @@ async fn flush<S: AsyncWrite + Unpin>(
     if output.is_empty() {
         return Ok(());
     }
-    let written = timeout(patience.request, stream.write_all(output)).await;
+    // As a rule all of it fits at once, and nothing has to be timed.
+    let first = poll_fn(|task| Poll::Ready(Pin::new(&mut *stream).poll_write(task, output))).await;
+    let done = match first {
+        Poll::Ready(length) => length?,
+        Poll::Pending => 0,
+    };
+    let written = match output.get(done..) {
+        None | Some([]) => Ok(Ok(())),
+        Some(rest) => timeout(patience.request, stream.write_all(rest)).await,
+    };
     output.clear();
     match written {
         Ok(written) => Ok(written?),

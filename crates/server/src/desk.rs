@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use greylatch_core::{
-    AddressDialect, Answer, Attempt, Change, Decision, EntryChange, Field, IdentityRules, Memory,
+    AddressDialect, Answer, Attempt, Change, Decision, EntryChange, Field, Greylist, IdentityRules, Memory,
     Network, Notice, Outcome, Reason, Request, Ruling, School, Seconds, Timestamp, Verdict, decide,
     settled_by_client,
 };
@@ -163,21 +163,16 @@ impl Desk {
 
     /// Rooms 5 to 7, as often as others change the same records meanwhile.
     async fn settle(&self, case: &Case<'_>, ruling: &Ruling) -> Decision {
-        let Ruling::Greylist(terms) = ruling else {
+        let Ruling::Greylist(_) = ruling else {
             return decide(ruling, &Memory::default(), case.now);
         };
         let Some(client) = case.client else {
             return Decision::of(Outcome::Pass, Reason::Unreadable);
         };
         let network = self.settings.identity.network(client);
-        let waiting = self.waiting.count(network, case.now);
-        let may_throttle = terms.waiting_max.is_some_and(|max| waiting >= max);
-        let keys = self.keys(case.attempt, client, may_throttle);
+        let keys = self.keys(case.attempt, client, false);
         let settled = match self.wait_for_memory().await {
-            Ok(()) => {
-                self.recall_and_commit(&keys, ruling, waiting, case.now)
-                    .await
-            }
+            Ok(()) => self.recall_and_commit(keys, network, ruling, case.now).await,
             Err(error) => Err(error),
         };
         match settled {
@@ -212,28 +207,45 @@ impl Desk {
 
     async fn recall_and_commit(
         &self,
-        keys: &Keys,
+        mut keys: Keys,
+        network: Network,
         ruling: &Ruling,
-        waiting: u32,
         now: Timestamp,
     ) -> Result<Decision, StoreError> {
         let mut memory = self
             .store
-            .load(keys, |memory| settled_by_client(ruling, memory, now))
+            .load(&keys, |memory| settled_by_client(ruling, memory, now))
             .await?;
         for _ in 0..TRIES_MAX {
-            memory.network_waiting = waiting;
-            let decision = decide(ruling, &memory, now);
+            let mut decision = decide(ruling, &memory, now);
+            if decision.reason == Reason::New && self.is_crowded(ruling, network, now) {
+                // Only now does it matter whether the network has proven itself.
+                keys.read_network();
+                memory = self.store.load(&keys, |_| false).await?;
+                memory.network_waiting = self.waiting.count(network, now);
+                decision = decide(ruling, &memory, now);
+            }
             if decision.change.is_empty() {
                 return Ok(decision);
             }
-            match self.store.commit(keys, &memory, &decision.change).await? {
+            match self.store.commit(&keys, &memory, &decision.change).await? {
                 Commit::Done => return Ok(decision),
                 Commit::Conflict(current) => memory = current,
             }
         }
-        memory.network_waiting = waiting;
         Ok(decide(ruling, &memory, now))
+    }
+
+    /// Whether as many wait in this network as may.
+    fn is_crowded(&self, ruling: &Ruling, network: Network, now: Timestamp) -> bool {
+        let Ruling::Greylist(Greylist {
+            waiting_max: Some(max),
+            ..
+        }) = ruling
+        else {
+            return false;
+        };
+        self.waiting.count(network, now) >= *max
     }
 
     fn keys(&self, attempt: &Attempt, client: IpAddr, with_network: bool) -> Keys {
@@ -242,7 +254,7 @@ impl Desk {
         let network = identity.network(client);
         self.settings.keying.keys(
             triplet,
-            &identity.client_text(client),
+            identity.client_text(client),
             network,
             with_network,
         )

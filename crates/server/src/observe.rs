@@ -80,9 +80,7 @@ impl Observer {
     }
 
     pub(crate) fn count(&self, reason: Reason) {
-        let nth = Reason::ALL.iter().position(|known| *known == reason);
-        let nth = nth.expect("every reason is in the list of all reasons");
-        self.verdicts[nth].fetch_add(1, Ordering::Relaxed);
+        self.verdicts[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Verdicts given so far, by reason.

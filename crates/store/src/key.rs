@@ -54,7 +54,7 @@ impl Keying {
     pub fn keys(
         &self,
         triplet: Triplet,
-        client: &str,
+        client: String,
         network: Network,
         with_network: bool,
     ) -> Keys {
@@ -73,7 +73,7 @@ impl Keying {
             keying: *self,
             text: matches!(self, Self::Plain).then(|| KeyText {
                 triplet,
-                client: client.into(),
+                client,
             }),
         }
     }
@@ -134,7 +134,7 @@ pub struct Keys {
 #[derive(Clone, Debug)]
 struct KeyText {
     triplet: Triplet,
-    client: Box<str>,
+    client: String,
 }
 
 impl Keys {
@@ -148,6 +148,11 @@ impl Keys {
     #[must_use]
     pub fn client(&self) -> Key {
         self.client
+    }
+
+    /// From now on a load reads the network's record as well.
+    pub fn read_network(&mut self) {
+        self.with_network = true;
     }
 
     /// The network's key. It is made when asked for: few attempts need it.
@@ -199,7 +204,7 @@ mod tests {
         let network = Network::of("192.0.2.0".parse().expect("an address"), 24);
         keying.keys(
             Triplet::new(school, client, sender, recipient),
-            "192.0.2.10",
+            "192.0.2.10".into(),
             network,
             false,
         )

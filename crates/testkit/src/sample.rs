@@ -20,7 +20,7 @@ pub fn keys_with(keying: Keying, number: u32) -> Keys {
         sender.as_bytes(),
         b"bob@example.org",
     );
-    keying.keys(triplet, "192.0.2.10", Network::of(client, 24), true)
+    keying.keys(triplet, "192.0.2.10".into(), Network::of(client, 24), true)
 }
 
 /// An entry that has waited since `first` and is forgotten two days later.

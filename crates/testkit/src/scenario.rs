@@ -171,7 +171,7 @@ impl<'a, S: Store> Latch<'a, S> {
         let network = self.identity.network(client);
         let keys = Keying::Plain.keys(
             self.identity.triplet(client, &attempt),
-            &self.identity.client_text(client),
+            self.identity.client_text(client),
             network,
             self.terms.waiting_max.is_some(),
         );

@@ -3,6 +3,8 @@
 //! Source: Postgrey 1.37 as observed by running it: leading `=` are skipped, the value begins
 //! behind the first `=` that has a name before it, nothing is trimmed, values are cut.
 
+use memchr::memchr;
+
 /// What a complete line says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
@@ -45,10 +47,7 @@ impl<'a> Line<'a> {
             .position(|byte| *byte != b'=')
             .and_then(|start| line.get(start..))
             .unwrap_or_default();
-        let split = named
-            .iter()
-            .position(|byte| *byte == b'=')
-            .and_then(|end| named.split_at_checked(end));
+        let split = memchr(b'=', named).and_then(|end| named.split_at_checked(end));
         match split {
             Some((name, value)) => Self::Attribute {
                 name,

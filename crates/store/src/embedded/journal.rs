@@ -168,7 +168,7 @@ mod tests {
         let sender = format!("sender{number}@example.com");
         let triplet = Triplet::new(School::Native, b"c", sender.as_bytes(), b"r");
         let network = Network::of("192.0.2.0".parse().expect("an address"), 24);
-        Keying::Plain.keys(triplet, "192.0.2.10", network, false)
+        Keying::Plain.keys(triplet, "192.0.2.10".into(), network, false)
     }
 
     fn write(engine: &Engine, number: u32) -> u64 {
