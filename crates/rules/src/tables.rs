@@ -153,6 +153,9 @@ impl Tables {
             Part::Sender => &self.senders,
             _ => &self.recipients,
         };
+        if !values.any {
+            return;
+        }
         let mut found = Found::new(part, hits);
         if address.is_empty() {
             found.add(&values.null);
@@ -195,10 +198,13 @@ struct Values {
     domains: DomainIndex,
     mailboxes: MailboxIndex,
     patterns: PatternIndex,
+    /// Whether there is any condition.
+    any: bool,
 }
 
 impl Values {
     fn add(&mut self, test: Test, owner: Owner) {
+        self.any = true;
         match test {
             Test::Network(_) => {}
             Test::Domain(domain) => self.domains.add(domain, owner),
@@ -213,6 +219,9 @@ impl Values {
     }
 
     fn look_name(&self, name: &[u8], part: Part, hits: &mut Vec<Hit>) {
+        if !self.any {
+            return;
+        }
         let mut found = Found::new(part, hits);
         self.patterns.look(name, &mut found);
         self.domains.look(&lower(name), &mut found);

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use greylatch_core::{
-    AddressDialect, Answer, Attempt, Change, Decision, EntryChange, Field, Greylist, IdentityRules, Memory,
-    Network, Notice, Outcome, Reason, Request, Ruling, School, Seconds, Timestamp, Verdict, decide,
-    settled_by_client,
+    AddressDialect, Answer, Attempt, Change, Decision, EntryChange, Field, Greylist, IdentityRules,
+    Memory, Network, Notice, Outcome, Reason, Request, Ruling, School, Seconds, Timestamp, Verdict,
+    decide, settled_by_client,
 };
 use greylatch_store::{AnyStore, Commit, Keying, Keys, Store, StoreError};
 use greylatch_wording::DecisionRecord;
@@ -172,7 +172,10 @@ impl Desk {
         let network = self.settings.identity.network(client);
         let keys = self.keys(case.attempt, client, false);
         let settled = match self.wait_for_memory().await {
-            Ok(()) => self.recall_and_commit(keys, network, ruling, case.now).await,
+            Ok(()) => {
+                self.recall_and_commit(keys, network, ruling, case.now)
+                    .await
+            }
             Err(error) => Err(error),
         };
         match settled {
@@ -252,12 +255,9 @@ impl Desk {
         let identity = &self.settings.identity;
         let triplet = identity.triplet(client, attempt);
         let network = identity.network(client);
-        self.settings.keying.keys(
-            triplet,
-            identity.client_text(client),
-            network,
-            with_network,
-        )
+        self.settings
+            .keying
+            .keys(triplet, identity.client_text(client), network, with_network)
     }
 
     /// Keeps the table of waiting entries in step with what was written.

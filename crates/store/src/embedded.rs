@@ -4,7 +4,7 @@
 //! moment loses nothing; a power cut loses at most the last second, or with [`Sync::Always`]
 //! nothing. The parts: `engine` reads and writes, `keeper` opens and opens again after a fault,
 //! `gate` keeps a stuck disk from stopping the runtime, `flush` and `journal` make durable,
-//! `rotate` and `expiry` keep memory and files small, `stripes` and `cache` are in front.
+//! `rotate` and `expiry` keep memory and files small, `stripes`, `cache` and `seen` are in front.
 //!
 //! Limits: entries in the cache, waiting entries, writers inside at once, how long an attempt
 //! waits (all in [`EmbeddedOptions`]), and of the files 128 MiB of journals.
@@ -19,6 +19,7 @@ mod gate;
 mod journal;
 mod keeper;
 mod rotate;
+mod seen;
 mod stripes;
 
 use std::path::PathBuf;

@@ -71,10 +71,7 @@ impl Keying {
             network,
             with_network,
             keying: *self,
-            text: matches!(self, Self::Plain).then(|| KeyText {
-                triplet,
-                client,
-            }),
+            text: matches!(self, Self::Plain).then(|| KeyText { triplet, client }),
         }
     }
 

@@ -7,13 +7,18 @@ use super::{Found, Owner, Owners};
 #[derive(Default)]
 pub(super) struct DomainIndex {
     names: HashMap<Box<[u8]>, Owners>,
-    /// Length of the longest name; longer endings of a value need no look.
-    longest: usize,
+    /// Whether some name is so long; endings of other lengths need no look.
+    lengths: Vec<bool>,
 }
 
 impl DomainIndex {
     pub(super) fn add(&mut self, name: Vec<u8>, owner: Owner) {
-        self.longest = self.longest.max(name.len());
+        if self.lengths.len() <= name.len() {
+            self.lengths.resize(name.len() + 1, false);
+        }
+        if let Some(length) = self.lengths.get_mut(name.len()) {
+            *length = true;
+        }
         self.names.entry(name.into()).or_default().add(owner);
     }
 
@@ -22,7 +27,7 @@ impl DomainIndex {
         let dots = value.iter().enumerate().filter(|(_, byte)| **byte == b'.');
         let behind_dots = dots.filter_map(|(at, _)| value.get(at.saturating_add(1)..));
         for ending in std::iter::once(value).chain(behind_dots) {
-            if ending.len() <= self.longest
+            if self.lengths.get(ending.len()) == Some(&true)
                 && let Some(owners) = self.names.get(ending)
             {
                 found.add(owners);

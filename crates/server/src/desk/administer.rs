@@ -109,7 +109,10 @@ impl Desk {
                 let triplet =
                     Triplet::new(self.settings.identity.school, client, sender, recipient);
                 let network = Network::of(IpAddr::from([0, 0, 0, 0]), 0);
-                *key = keying.keys(triplet, String::new(), network, false).triplet().bytes();
+                *key = keying
+                    .keys(triplet, String::new(), network, false)
+                    .triplet()
+                    .bytes();
                 if !keying.keeps_text() {
                     [client, sender, recipient].into_iter().for_each(Vec::clear);
                 }

@@ -17,7 +17,10 @@ const REST: Duration = Duration::from_millis(1);
 /// meanwhile they count themselves.
 pub(super) fn count(engine: &Engine, records: fjall::Iter) {
     match sum(engine, records) {
-        Ok(Some(newest)) => engine.horizon.anchor(newest),
+        Ok(Some(newest)) => {
+            engine.horizon.anchor(newest);
+            engine.seen.complete();
+        }
         Ok(None) => {}
         Err(fault) => {
             engine.fail(fault);
@@ -38,6 +41,7 @@ fn sum(engine: &Engine, records: fjall::Iter) -> Result<Option<Option<Timestamp>
             Stored::Network(_) => None,
         });
         engine.tally.changed(None, Some(stored));
+        engine.seen.add(&key);
         if at % STRIDE == STRIDE - 1 && !engine.rotation.rest(REST) {
             return Ok(None);
         }

@@ -20,6 +20,7 @@ use super::gate::Gate;
 use super::journal::{SyncQueue, keep_synced};
 use super::keeper::Order;
 use super::rotate::{Rotation, keep_rotating};
+use super::seen::Seen;
 use super::stripes::Stripes;
 use super::{EmbeddedOptions, Sync, census};
 use crate::commit::{Write, compare, recall, touched};
@@ -38,6 +39,7 @@ pub(super) struct Engine {
     pub(super) gate: Gate,
     pub(super) rotation: Rotation,
     pub(super) syncs: SyncQueue,
+    pub(super) seen: Seen,
     stripes: Stripes,
     cache: HotCache,
     pub(super) sync: Sync,
@@ -93,6 +95,7 @@ impl Engine {
             gate: Gate::new(writers_max, options.store_timeout),
             rotation: Rotation::new(options.memtable_bytes),
             syncs: SyncQueue::default(),
+            seen: Seen::new(),
             stripes: Stripes::new(),
             cache: HotCache::new(options.cache_entries),
             sync: options.sync,
@@ -185,7 +188,7 @@ impl Engine {
             let _held = self.stripes.hold(touched(keys, change));
             let writes = compare(keys, seen, change, |key| self.read_held(key))?;
             if let Some(writes) = writes {
-                return self.insert(writes).map(Written::Ticket);
+                return self.insert(&writes).map(Written::Ticket);
             }
         }
         self.recall(keys, |_| false).map(Written::Conflict)
@@ -205,7 +208,7 @@ impl Engine {
             let old = self.read_held(&key)?;
             found += u64::from(old.is_some());
             let new = keep.then_some(stored);
-            ticket = self.insert(vec![Write {
+            ticket = self.insert(&[Write {
                 key,
                 old,
                 new,
@@ -280,6 +283,10 @@ impl Engine {
         if let Some(known) = self.cache.get(key) {
             return Ok(self.tally.visible(known));
         }
+        if !self.seen.may_hold(key) {
+            // It costs less to say so again than to remember it.
+            return Ok(None);
+        }
         let version = self.stripes.version(key);
         let stored = self.fetch(key)?;
         self.stripes
@@ -291,6 +298,7 @@ impl Engine {
     fn read_held(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
         let stored = match self.cache.get(key) {
             Some(known) => known,
+            None if !self.seen.may_hold(key) => None,
             None => self.fetch(key)?,
         };
         Ok(self.tally.visible(stored))
@@ -306,7 +314,7 @@ impl Engine {
     }
 
     /// Writes records whose stripes are held.
-    fn insert(&self, writes: Vec<Write>) -> Result<u64, StoreError> {
+    fn insert(&self, writes: &[Write]) -> Result<u64, StoreError> {
         if self.rotation.is_busy() {
             return Err(StoreError::Busy);
         }
@@ -314,32 +322,27 @@ impl Engine {
             return Ok(self.flush.last());
         }
         let bytes = writes.iter().map(|write| write.bytes.len() + 17).sum();
-        let kept: Vec<_> = writes
-            .iter()
-            .map(|write| (write.key, write.old, write.new))
-            .collect();
+        writes.iter().for_each(|write| self.seen.add(&write.key));
         self.put(writes).map_err(|error| self.fail(error.into()))?;
-        for (key, old, new) in kept {
-            self.cache.set(key, new);
-            self.tally.changed(old, new);
+        for write in writes {
+            self.cache.set(write.key, write.new);
+            self.tally.changed(write.old, write.new);
         }
         self.rotation.wrote(bytes);
         Ok(self.flush.wrote())
     }
 
-    fn put(&self, mut writes: Vec<Write>) -> fjall::Result<()> {
-        if writes.len() == 1
-            && let Some(write) = writes.pop()
-        {
+    fn put(&self, writes: &[Write]) -> fjall::Result<()> {
+        if let [write] = writes {
             return match write.new {
-                Some(_) => self.keyspace.insert(*write.key.bytes(), write.bytes),
+                Some(_) => self.keyspace.insert(*write.key.bytes(), &*write.bytes),
                 None => self.keyspace.remove(*write.key.bytes()),
             };
         }
         let mut batch = self.database.batch();
         for write in writes {
             match write.new {
-                Some(_) => batch.insert(&self.keyspace, *write.key.bytes(), write.bytes),
+                Some(_) => batch.insert(&self.keyspace, *write.key.bytes(), &*write.bytes),
                 None => batch.remove(&self.keyspace, *write.key.bytes()),
             }
         }
