@@ -231,7 +231,7 @@ pub(crate) enum Malformed {
     Newer(u8),
 }
 
-fn seconds(time: Timestamp) -> u32 {
+pub(crate) fn seconds(time: Timestamp) -> u32 {
     u32::try_from(time.0.max(0)).unwrap_or(u32::MAX)
 }
 

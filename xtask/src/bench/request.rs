@@ -59,8 +59,9 @@ impl Kind {
             Self::EarlyRetry => octet(108) + scattered(index, HOST_BITS),
             Self::Exempt => octet(109) + scattered(index % EXEMPT_CLIENTS, HOST_BITS),
             Self::Whitelisted => octet(110) + scattered(index, HOST_BITS),
-            // 128 to 191: a million networks, so that no limit per network is met.
-            Self::New => octet(128) + scattered(index, 27),
+            // 149 to 180: half a million networks, so that no limit per network is met, and none
+            // on Postgrey's list, as some of 148.105.0.0/16 would be.
+            Self::New => octet(149) + scattered(index, 26),
         }
     }
 }
@@ -256,7 +257,7 @@ mod tests {
                 .map(|octet| octet.parse().expect("a number"))
                 .collect();
             assert!(
-                (128..192).contains(&octets[0])
+                (149..181).contains(&octets[0])
                     && octets[1..].iter().all(|octet| (100..228).contains(octet)),
                 "{client}"
             );
