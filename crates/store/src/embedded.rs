@@ -6,7 +6,7 @@
 //! `gate` keeps a stuck disk from stopping the runtime, `flush` and `journal` make durable,
 //! `rotate` and `expiry` keep memory and files small, `stripes`, `cache` and `seen` are in front.
 //!
-//! Limits: entries in the cache, waiting entries, writers inside at once, how long an attempt
+//! Limits: entries in the cache, waiting entries, tasks at the disk at once, how long an attempt
 //! waits (all in [`EmbeddedOptions`]), and of the files 128 MiB of journals.
 
 mod cache;
@@ -49,14 +49,14 @@ pub struct EmbeddedOptions {
     pub block_cache_bytes: u64,
     /// Entries that may wait in all; beyond it the oldest go first.
     pub waiting_max: u64,
-    /// How long an attempt waits for its turn to write or for a sync; a writer that is inside
-    /// for longer makes the store [`StoreError::Stalled`].
+    /// How long an attempt waits for its turn to read or write, or for a sync; one that reads or
+    /// writes for longer makes the store [`StoreError::Stalled`].
     pub store_timeout: Duration,
     /// How long an attempt waits for the store to open.
     pub open_wait: Duration,
-    /// Writers inside at once; less than the workers of the runtime, so that a stuck disk leaves
-    /// it one. `None`: one less than its workers, and at least one.
-    pub writers_max: Option<usize>,
+    /// Tasks that may wait for the disk at once; less than the workers of the runtime, so that a
+    /// stuck disk leaves it one. `None`: one less than its workers, and at least one.
+    pub inside_max: Option<usize>,
     /// A memtable of about so many bytes is written to a table.
     pub memtable_bytes: u64,
 }
@@ -73,7 +73,7 @@ impl EmbeddedOptions {
             waiting_max: 4_000_000,
             store_timeout: Duration::from_millis(300),
             open_wait: Duration::from_secs(5),
-            writers_max: None,
+            inside_max: None,
             memtable_bytes: 8 << 20,
         }
     }
@@ -112,7 +112,7 @@ impl Embedded {
 
     async fn engine(&self) -> Result<Arc<Engine>, StoreError> {
         if let Some(engine) = self.phase.borrow().engine()? {
-            return engine.answering();
+            return engine.usable();
         }
         let mut phase = self.phase.clone();
         let opened = timeout(self.open_wait, phase.wait_for(|now| !now.is_opening())).await;
@@ -120,7 +120,7 @@ impl Embedded {
             Err(_) => Err(StoreError::Opening),
             Ok(Err(_)) => Err(StoreError::Closed),
             Ok(Ok(now)) => match now.engine()? {
-                Some(engine) => engine.answering(),
+                Some(engine) => engine.usable(),
                 None => Err(StoreError::Opening),
             },
         }
@@ -144,7 +144,7 @@ impl Embedded {
         &self,
         work: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let engine = self.engine().await?;
+        let engine = self.engine().await?.answering()?;
         let done = tokio::task::spawn_blocking(move || work(&engine)).await;
         done.unwrap_or_else(|error| Err(StoreError::Down(error.to_string())))
     }
@@ -159,7 +159,12 @@ impl Store for Embedded {
         keys: &Keys,
         enough: impl Fn(&Memory) -> bool + Send,
     ) -> Result<Memory, StoreError> {
-        self.engine().await?.recall(keys, enough)
+        let engine = self.engine().await?;
+        if let Some(memory) = engine.recall_hot(keys, &enough) {
+            return Ok(memory);
+        }
+        let _inside = engine.gate.enter().await?;
+        engine.recall(keys, enough)
     }
 
     async fn commit(
@@ -200,7 +205,7 @@ impl Store for Embedded {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.engine().await.map(drop)
+        self.engine().await?.answering().map(drop)
     }
 
     async fn close(&self) -> Result<(), StoreError> {
@@ -212,11 +217,12 @@ impl Store for Embedded {
 mod tests {
     use std::time::Instant;
 
-    use greylatch_core::{Entry, Standing};
+    use greylatch_core::{Entry, Network, School, Standing, Triplet};
     use tempfile::TempDir;
 
     use super::fault::Fault;
     use super::*;
+    use crate::key::Keying;
 
     fn record(number: u8, expires: i64) -> Record {
         Record::Triplet {
@@ -347,5 +353,53 @@ mod tests {
         assert_eq!(refused, Err(StoreError::Stalled));
         drop(stuck);
         assert_eq!(store.put(&[record(1, 1_000)]).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_is_in_memory_is_told_while_the_disk_hangs() {
+        let below = TempDir::new().expect("a directory");
+        let options = || EmbeddedOptions {
+            store_timeout: Duration::from_millis(1),
+            inside_max: Some(1),
+            ..EmbeddedOptions::at(below.path())
+        };
+        let network = Network::of([192, 0, 2, 0].into(), 24);
+        let keys = |sender: &[u8]| {
+            let triplet = Triplet::new(School::Native, b"c", sender, b"r");
+            Keying::Plain.keys(triplet, "192.0.2.1".into(), network, false)
+        };
+        let [known, other] = [keys(b"known"), keys(b"other")];
+        let store = Embedded::start(options());
+        for keys in [&known, &other] {
+            let record = Record::Triplet {
+                key: keys.triplet().bytes(),
+                client: vec![],
+                sender: vec![],
+                recipient: vec![],
+                entry: Entry {
+                    first: Timestamp(1),
+                    last: Timestamp(2),
+                    due: Timestamp(3),
+                    expires: Timestamp(4),
+                    standing: Standing::Proven,
+                },
+            };
+            store.put(&[record]).await.expect("it answers");
+        }
+        store.close().await.expect("it closes");
+        let store = Embedded::start(options());
+        let engine = store.engine().await.expect("it is open");
+        let remembered = store.load(&known, |_| false).await;
+        assert!(remembered.expect("it answers").entry.is_some());
+        let hanging = engine.gate.enter().await.expect("nobody is inside");
+        while !engine.gate.is_stuck() {
+            tokio::task::yield_now().await;
+        }
+        let again = store.load(&known, |_| false).await;
+        assert!(again.expect("it is in memory").entry.is_some());
+        let elsewhere = store.load(&other, |_| false).await;
+        assert_eq!(elsewhere, Err(StoreError::Stalled));
+        drop(hanging);
+        assert!(store.load(&other, |_| false).await.is_ok());
     }
 }

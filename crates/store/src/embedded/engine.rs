@@ -65,7 +65,7 @@ const JOURNALS_BYTES_MAX: u64 = 64 << 20;
 impl Engine {
     pub(super) fn open(
         options: &EmbeddedOptions,
-        writers_max: usize,
+        inside_max: usize,
         keeper: Sender<Order>,
     ) -> Result<Self, Fault> {
         let tally = Arc::new(Tally::new(options.waiting_max));
@@ -92,7 +92,7 @@ impl Engine {
             tally,
             horizon,
             flush: Flush::new(),
-            gate: Gate::new(writers_max, options.store_timeout),
+            gate: Gate::new(inside_max, options.store_timeout),
             rotation: Rotation::new(options.memtable_bytes),
             syncs: SyncQueue::default(),
             seen: Seen::new(),
@@ -141,14 +141,19 @@ impl Engine {
         self.syncs.stop();
     }
 
-    /// This engine, unless it is known not to answer.
-    pub(super) fn answering(self: Arc<Self>) -> Result<Arc<Self>, StoreError> {
+    /// This engine, unless it has failed or is ending.
+    pub(super) fn usable(self: Arc<Self>) -> Result<Arc<Self>, StoreError> {
         if let Some(fault) = self.fault.get() {
             return Err(StoreError::Down(fault.to_string()));
         }
         if self.closing.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
+        Ok(self)
+    }
+
+    /// This engine, unless the disk is known not to answer.
+    pub(super) fn answering(self: Arc<Self>) -> Result<Arc<Self>, StoreError> {
         if self.gate.is_stuck() {
             return Err(StoreError::Stalled);
         }
@@ -169,6 +174,16 @@ impl Engine {
         self.fault.get()
     }
 
+    /// What is remembered, if it can be told without the disk.
+    pub(super) fn recall_hot(
+        &self,
+        keys: &Keys,
+        enough: impl Fn(&Memory) -> bool,
+    ) -> Option<Memory> {
+        recall(keys, enough, |key| self.hot(key).ok_or(())).ok()
+    }
+
+    /// What is remembered. To be called inside the gate.
     pub(super) fn recall(
         &self,
         keys: &Keys,
@@ -279,13 +294,18 @@ impl Engine {
         Ok(self.database.persist(PersistMode::SyncAll)?)
     }
 
-    fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
+    /// The record as far as it can be told without the disk; the outer `None`: it cannot.
+    fn hot(&self, key: &RecordKey) -> Option<Option<Stored>> {
         if let Some(known) = self.cache.get(key) {
-            return Ok(self.tally.visible(known));
+            return Some(self.tally.visible(known));
         }
-        if !self.seen.may_hold(key) {
-            // It costs less to say so again than to remember it.
-            return Ok(None);
+        // It costs less to say so again than to remember it.
+        (!self.seen.may_hold(key)).then_some(None)
+    }
+
+    fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
+        if let Some(known) = self.hot(key) {
+            return Ok(known);
         }
         let version = self.stripes.version(key);
         let stored = self.fetch(key)?;
@@ -296,12 +316,10 @@ impl Engine {
 
     /// As [`Self::read`] by one who holds the record's stripe and will set the cache.
     fn read_held(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
-        let stored = match self.cache.get(key) {
-            Some(known) => known,
-            None if !self.seen.may_hold(key) => None,
-            None => self.fetch(key)?,
-        };
-        Ok(self.tally.visible(stored))
+        match self.hot(key) {
+            Some(known) => Ok(known),
+            None => Ok(self.tally.visible(self.fetch(key)?)),
+        }
     }
 
     fn fetch(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {

@@ -1,6 +1,6 @@
-//! The gate before the writing section. A write can block the thread it runs on for as long as
-//! the disk likes, so fewer may be inside at once than the runtime has workers, and while one is
-//! inside for too long nobody else is let near the store.
+//! The gate before all that may touch the disk. A read or a write can block the thread it runs on
+//! for as long as the disk likes, so fewer may be inside at once than the runtime has workers, and
+//! while one is inside for too long nobody else is let near the store.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -26,9 +26,9 @@ pub(super) struct Inside<'a> {
 }
 
 impl Gate {
-    pub(super) fn new(writers_max: usize, patience: Duration) -> Self {
+    pub(super) fn new(inside_max: usize, patience: Duration) -> Self {
         Self {
-            permits: Semaphore::new(writers_max),
+            permits: Semaphore::new(inside_max),
             inside: AtomicU32::new(0),
             moved_ms: AtomicU64::new(0),
             start: Instant::now(),
@@ -36,8 +36,12 @@ impl Gate {
         }
     }
 
-    /// Waits for a turn inside, not longer than the gate's patience.
+    /// Waits for a turn inside, not longer than the gate's patience, and not at all while
+    /// somebody is stuck.
     pub(super) async fn enter(&self) -> Result<Inside<'_>, StoreError> {
+        if self.is_stuck() {
+            return Err(StoreError::Stalled);
+        }
         let permit = match self.permits.try_acquire() {
             Ok(permit) => permit,
             Err(_) => self.wait().await?,

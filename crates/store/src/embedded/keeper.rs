@@ -62,13 +62,13 @@ impl Keeper {
     pub(super) fn start(options: EmbeddedOptions) -> (Self, watch::Receiver<Phase>) {
         let (orders, taken) = channel();
         let (publish, phase) = watch::channel(Phase::Opening);
-        let writers_max = options.writers_max.unwrap_or_else(|| {
+        let inside_max = options.inside_max.unwrap_or_else(|| {
             Handle::try_current().map_or(1, |runtime| {
                 runtime.metrics().num_workers().saturating_sub(1)
             })
         });
         let keeping = Keeping {
-            writers_max: writers_max.max(1),
+            inside_max: inside_max.max(1),
             options,
             publish,
             // A keeper that hears only itself has nobody left: engines do not keep it alive.
@@ -100,7 +100,7 @@ impl Drop for Keeper {
 
 struct Keeping {
     options: EmbeddedOptions,
-    writers_max: usize,
+    inside_max: usize,
     publish: watch::Sender<Phase>,
     taken: Receiver<Order>,
 }
@@ -146,7 +146,7 @@ impl Keeping {
     fn open(&self, orders: &Sender<Order>) -> Result<Arc<Engine>, Fault> {
         let opened = catch_unwind(AssertUnwindSafe(|| {
             prepare(&self.options.directory)?;
-            Engine::open(&self.options, self.writers_max, orders.clone())
+            Engine::open(&self.options, self.inside_max, orders.clone())
         }));
         // fjall meets some damage with a panic.
         let opened = opened.unwrap_or_else(|_| Err(Fault::Damaged("opening them panicked".into())));
