@@ -93,7 +93,7 @@ impl Tables {
         let values = match part {
             Part::Client => {
                 if let Test::Network(network) = test {
-                    self.networks.add(network, self.reading, owner);
+                    self.networks.add(network, owner);
                 }
                 return;
             }

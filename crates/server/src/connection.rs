@@ -148,8 +148,8 @@ impl Timer {
     }
 
     fn asked(&mut self) {
-        self.idle_since = monotonic();
-        self.request_since = None;
+        // A request that came whole was asked when it came: one look at the clock is enough.
+        self.idle_since = self.request_since.take().unwrap_or_else(monotonic);
     }
 
     fn received(&mut self) {

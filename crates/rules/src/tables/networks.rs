@@ -16,38 +16,37 @@ pub(super) struct NetworkIndex {
 }
 
 impl NetworkIndex {
-    pub(super) fn add(&mut self, network: Network, reading: Reading, owner: Owner) {
+    pub(super) fn add(&mut self, network: Network, owner: Owner) {
         let prefix = network.prefix();
-        let owners = match place(network.address(), reading) {
+        let owners = match network.address() {
             IpAddr::V4(address) => self.v4.entry(v4_net(address, prefix)).or_default(),
-            IpAddr::V6(address) => {
-                // An IPv4 network of Postgrey's lists lies behind 96 zero bits.
-                let before = if network.address().is_ipv4() { 96 } else { 0 };
-                self.v6.entry(v6_net(address, before + prefix)).or_default()
-            }
+            IpAddr::V6(address) => self.v6.entry(v6_net(address, prefix)).or_default(),
         };
         owners.add(owner);
     }
 
     pub(super) fn look(&self, client: IpAddr, reading: Reading, found: &mut Found<'_>) {
-        match place(client, reading) {
-            IpAddr::V4(address) => {
-                let networks = self.v4.cover_values(&v4_net(address, 32));
-                networks.for_each(|owners| found.add(owners));
+        let (v4, v6) = match (reading, client) {
+            (Reading::Native, IpAddr::V4(v4)) => (Some(v4), None),
+            (Reading::Native, IpAddr::V6(v6)) => (None, Some(v6)),
+            // Postgrey's library keeps IPv4 in the lowest 32 of 128 bits.
+            (Reading::Postgrey, IpAddr::V4(v4)) => {
+                let wide = Ipv6Addr::from(u128::from(u32::from(v4)));
+                (Some(v4), Some(wide))
             }
-            IpAddr::V6(address) => {
-                let networks = self.v6.cover_values(&v6_net(address, 128));
-                networks.for_each(|owners| found.add(owners));
+            (Reading::Postgrey, IpAddr::V6(v6)) => {
+                let narrow = u32::try_from(u128::from(v6)).ok();
+                (narrow.map(Ipv4Addr::from), Some(v6))
             }
+        };
+        if let Some(address) = v4 {
+            let networks = self.v4.cover_values(&v4_net(address, 32));
+            networks.for_each(|owners| found.add(owners));
         }
-    }
-}
-
-/// Where an address lies. Postgrey's library keeps IPv4 in the lowest 32 of 128 bits.
-fn place(address: IpAddr, reading: Reading) -> IpAddr {
-    match (reading, address) {
-        (Reading::Postgrey, IpAddr::V4(v4)) => IpAddr::V6(u128::from(u32::from(v4)).into()),
-        (_, address) => address,
+        if let Some(address) = v6.filter(|_| !self.v6.is_empty()) {
+            let networks = self.v6.cover_values(&v6_net(address, 128));
+            networks.for_each(|owners| found.add(owners));
+        }
     }
 }
 
