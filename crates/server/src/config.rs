@@ -298,7 +298,7 @@ impl Default for Store {
             url: None,
             sync: Sync::Interval,
             on_failure: OnFailure::Pass,
-            timeout_ms: 300,
+            timeout_ms: 1_000,
             privacy: false,
             cache_entries: 131_072,
         }

@@ -71,7 +71,7 @@ impl EmbeddedOptions {
             cache_entries: 131_072,
             block_cache_bytes: 16 << 20,
             waiting_max: 4_000_000,
-            store_timeout: Duration::from_millis(300),
+            store_timeout: Duration::from_secs(1),
             open_wait: Duration::from_secs(5),
             inside_max: None,
             memtable_bytes: 8 << 20,
@@ -130,7 +130,7 @@ impl Embedded {
         let engine = self.engine().await?;
         let (mut ticket, mut found) = (0, 0);
         for slice in records.chunks(RECORDS_AT_ONCE) {
-            let _inside = engine.gate.enter().await?;
+            let _inside = engine.enter_to_write().await?;
             let (last, here) = engine.write_records(slice, keep)?;
             ticket = last;
             found += here;
@@ -175,7 +175,7 @@ impl Store for Embedded {
     ) -> Result<Commit, StoreError> {
         let engine = self.engine().await?;
         let written = {
-            let _inside = engine.gate.enter().await?;
+            let _inside = engine.enter_to_write().await?;
             engine.write(keys, seen, change)?
         };
         match written {

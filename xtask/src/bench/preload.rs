@@ -113,9 +113,10 @@ fn step(
     let good = runtime.block_on(step.run(&server.socket()))?;
     ensure!(
         good * 1_000 >= asked * 999,
-        "{}: of {asked} {kind:?} requests in advance only {good} were answered with {}",
+        "{}: of {asked} {kind:?} requests in advance only {good} were answered with {}; it says:\n{}",
         server.label,
-        String::from_utf8_lossy(expected).trim()
+        String::from_utf8_lossy(expected).trim(),
+        server.complaints()?
     );
     Ok(())
 }

@@ -180,7 +180,22 @@ impl Server {
         self.log.set_len(0)?;
         Ok(lines as u64)
     }
+
+    /// The last lines of the log that tell of no decision: why it answers as it does.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn complaints(&self) -> Result<String> {
+        let log = fs::read(self.folder.join("log"))?;
+        let log = String::from_utf8_lossy(&log);
+        let other = log.lines().filter(|line| !line.contains("action="));
+        let mut last: Vec<&str> = other.rev().take(COMPLAINTS).collect();
+        last.reverse();
+        Ok(last.join("\n"))
+    }
 }
+
+const COMPLAINTS: usize = 10;
 
 impl Drop for Server {
     fn drop(&mut self) {

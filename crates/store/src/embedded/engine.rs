@@ -16,7 +16,7 @@ use super::cache::HotCache;
 use super::expiry::{Horizon, Purging};
 use super::fault::Fault;
 use super::flush::Flush;
-use super::gate::Gate;
+use super::gate::{Gate, Inside};
 use super::journal::{SyncQueue, keep_synced};
 use super::keeper::Order;
 use super::rotate::{Rotation, keep_rotating};
@@ -192,6 +192,12 @@ impl Engine {
         recall(keys, enough, |key| self.read(key))
     }
 
+    /// A turn to write, when the disk has taken enough of what was written before.
+    pub(super) async fn enter_to_write(&self) -> Result<Inside<'_>, StoreError> {
+        self.rotation.room(self.patience).await?;
+        self.gate.enter().await
+    }
+
     /// Compares and sets. To be called inside the gate.
     pub(super) fn write(
         &self,
@@ -333,9 +339,6 @@ impl Engine {
 
     /// Writes records whose stripes are held.
     fn insert(&self, writes: &[Write]) -> Result<u64, StoreError> {
-        if self.rotation.is_busy() {
-            return Err(StoreError::Busy);
-        }
         if writes.is_empty() {
             return Ok(self.flush.last());
         }

@@ -5,18 +5,25 @@
 //! Source: fjall 3.1.13, `worker_pool.rs` (`worker_tick`) and `keyspace/mod.rs`
 //! (`inner_rotate_memtable`, `local_backpressure`).
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
 use super::engine::Engine;
 use super::fault::Fault;
+use crate::error::StoreError;
 
 /// What is known of the memtables.
 pub(super) struct Rotation {
     /// Bytes written since the last rotation.
     pending_bytes: AtomicU64,
     busy: AtomicBool,
+    /// Rings when writes are welcome again.
+    eased: Notify,
     stopped: Mutex<bool>,
     bell: Condvar,
     memtable_bytes: u64,
@@ -42,6 +49,7 @@ impl Rotation {
         Self {
             pending_bytes: AtomicU64::new(0),
             busy: AtomicBool::new(false),
+            eased: Notify::new(),
             stopped: Mutex::new(false),
             bell: Condvar::new(),
             memtable_bytes,
@@ -54,9 +62,37 @@ impl Rotation {
             .fetch_add(bytes + ENTRY_OVERHEAD, Ordering::Relaxed);
     }
 
-    /// Whether a write now would be made to sleep.
-    pub(super) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Relaxed)
+    /// Waits while more has been written than the disk has taken: who floods is slowed down to
+    /// its pace.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when it lasts for longer than `patience`.
+    pub(super) async fn room(&self, patience: Duration) -> Result<(), StoreError> {
+        if !self.is_busy() {
+            return Ok(());
+        }
+        let eased = async {
+            loop {
+                let mut eased = pin!(self.eased.notified());
+                // From here on no ringing is missed.
+                eased.as_mut().enable();
+                if !self.is_busy() {
+                    return;
+                }
+                eased.await;
+            }
+        };
+        timeout(patience, eased).await.map_err(|_| StoreError::Busy)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    fn set_busy(&self, busy: bool) {
+        if self.busy.swap(busy, Ordering::AcqRel) && !busy {
+            self.eased.notify_waiters();
+        }
     }
 
     pub(super) fn stop(&self) {
@@ -100,7 +136,7 @@ pub(super) fn keep_rotating(engine: &Engine) {
             }
         }
         let oversize = pending >= rotation.memtable_bytes.saturating_mul(OVERSIZE);
-        rotation.busy.store(crowded && oversize, Ordering::Relaxed);
+        rotation.set_busy(crowded && oversize);
         let now = (sealed, engine.keyspace.table_count());
         if sealed == 0 || now != progress {
             progressed = Instant::now();
@@ -110,5 +146,25 @@ pub(super) fn keep_rotating(engine: &Engine) {
             return;
         }
         progress = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn writers_wait_for_room_but_not_for_ever() {
+        let rotation = Rotation::new(1);
+        let patience = Duration::from_millis(300);
+        assert_eq!(rotation.room(patience).await, Ok(()));
+        rotation.set_busy(true);
+        assert_eq!(rotation.room(patience).await, Err(StoreError::Busy));
+        let eased = async {
+            tokio::time::sleep(patience / 2).await;
+            rotation.set_busy(false);
+        };
+        let (waited, ()) = tokio::join!(rotation.room(patience), eased);
+        assert_eq!(waited, Ok(()));
     }
 }
