@@ -4,8 +4,8 @@
 //! again. Damage moves the directory aside and starts an empty one, because greylisting learns
 //! again what it has lost; everything else is tried again, for as long as it takes.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -266,8 +266,7 @@ fn prepare(directory: &Path) -> Result<(), Fault> {
     let file = directory.join(FORMAT_FILE);
     let text = match fs::read_to_string(&file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::write(&file, format!("{FORMAT}\n"))?;
-            return Ok(());
+            return Ok(write_format(directory)?);
         }
         read => read?,
     };
@@ -276,4 +275,15 @@ fn prepare(directory: &Path) -> Result<(), Fault> {
         Ok(newer) => Err(Fault::Newer(format!("format {newer}, not {FORMAT}"))),
         Err(_) => Err(Fault::Damaged(format!("{FORMAT_FILE} is no number"))),
     }
+}
+
+/// Writes the format file so that a power cut leaves it whole or absent: without its number the
+/// store would count as damaged.
+fn write_format(directory: &Path) -> io::Result<()> {
+    let unfinished = directory.join("greylatch-format.new");
+    let mut file = File::create(&unfinished)?;
+    file.write_all(format!("{FORMAT}\n").as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&unfinished, directory.join(FORMAT_FILE))?;
+    File::open(directory)?.sync_all()
 }
