@@ -1,17 +1,18 @@
 //! The daemon while it runs: connections are accepted, signals obeyed, and at the end everything
 //! that was asked is answered and everything that was answered is on disk.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex};
-use std::thread::available_parallelism;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, available_parallelism};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use greylatch_core::{School, Seconds};
 use greylatch_proto::{PolicyOptions, UnknownRequest};
-use greylatch_store::{AnyStore, Store};
-use tokio::runtime;
+use greylatch_store::{AnyStore, Store, StoreError};
+use tokio::runtime::{self, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
@@ -50,6 +51,10 @@ pub(crate) struct Prepared {
 /// How long connections may take to end when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How long the store may take to put everything on disk when the daemon stops. What was answered
+/// is with the kernel already.
+const CLOSE: Duration = Duration::from_secs(5);
+
 /// Connections to the control socket at once; a tool uses one.
 const CONTROLS_MAX: u32 = 16;
 
@@ -64,10 +69,31 @@ pub(crate) fn run(prepared: Prepared) -> Result<(), StartError> {
         .enable_all()
         .thread_name("greylatch")
         .build()?;
+    let heart = beat(runtime.handle().clone())?;
     let ended = runtime.block_on(serve(prepared));
+    drop(heart);
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
+
+/// Wakes a thread of the runtime now and then, until what this gives is dropped. The thread that
+/// watches the sockets runs what one of them brings without waking another to watch in its place;
+/// when the disk then holds it up, nobody would be served any more.
+///
+/// Source: tokio 1.54, `runtime/scheduler/multi_thread/worker.rs`, `should_notify_others`.
+fn beat(runtime: Handle) -> io::Result<mpsc::Sender<()>> {
+    let (heart, stopped) = mpsc::channel();
+    let work = move || {
+        while stopped.recv_timeout(BEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
+            runtime.spawn(async {});
+        }
+    };
+    thread::Builder::new().name("beat".into()).spawn(work)?;
+    Ok(heart)
+}
+
+/// How long sockets may be left alone when a thread is held up.
+const BEAT: Duration = Duration::from_millis(50);
 
 /// Threads beside one per core, so that some are left while others wait for a stalled disk.
 const SPARE_WORKERS: usize = 2;
@@ -294,7 +320,8 @@ async fn stop_all(desk: &Desk, stop: watch::Sender<bool>, permits: &Semaphore, c
     stop.send_replace(true);
     // A connection that does not end in time is cut; what it was answered is kept all the same.
     let _ = timeout(DRAIN, permits.acquire_many(connections)).await;
-    if let Err(error) = desk.store.close().await {
+    let closed = timeout(CLOSE, desk.store.close()).await;
+    if let Err(error) = closed.unwrap_or(Err(StoreError::Stalled)) {
         error!("the store could not be closed: {error}");
     }
 }
