@@ -35,11 +35,12 @@ impl From<fjall::Error> for Fault {
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                Self::Damaged(error.to_string())
-            }
-            _ => Self::Io(error.to_string()),
+        let is_refused = error.raw_os_error().is_some() || error.kind() == io::ErrorKind::WriteZero;
+        // No other try makes a file come that should be there.
+        if is_refused && error.kind() != io::ErrorKind::NotFound {
+            Self::Io(error.to_string())
+        } else {
+            Self::Damaged(error.to_string())
         }
     }
 }
@@ -50,5 +51,30 @@ impl From<Malformed> for Fault {
             Malformed::Damaged => Self::Damaged(error.to_string()),
             Malformed::Newer(_) => Self::Newer(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_may_be_tried_again_and_what_cannot_be_read_not() {
+        let refused = [system(28), io::ErrorKind::WriteZero.into()];
+        for error in refused {
+            assert!(matches!(Fault::from(error), Fault::Io(_)));
+        }
+        let unreadable = [
+            system(2),
+            io::ErrorKind::UnexpectedEof.into(),
+            io::Error::other("no such version"),
+        ];
+        for error in unreadable {
+            assert!(matches!(Fault::from(error), Fault::Damaged(_)));
+        }
+    }
+
+    fn system(code: i32) -> io::Error {
+        io::Error::from_raw_os_error(code)
     }
 }
