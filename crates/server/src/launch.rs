@@ -117,7 +117,7 @@ pub fn run(launch: Launch) -> Result<(), StartError> {
 
 fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
     let Launch {
-        config,
+        mut config,
         config_path,
         personality,
         pidfile,
@@ -137,7 +137,7 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
     let origin = source(config_path.as_deref());
     let (rulebook, remarks) = lists.rulebook(&config, &origin);
     prepare_directories(&config, &owner)?;
-    raise_file_limit(u64::from(config.listen.connections_max) + FILES_BESIDE_CONNECTIONS);
+    fit_connections(&mut config.listen.connections_max);
     let policy = bind_all(&config)?;
     let control = bind_control(&config, &owner)?;
     let pidfile = pidfile
@@ -160,6 +160,26 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
     drop(pidfile);
     drop(lock);
     ended
+}
+
+/// Makes room for the files of all connections, or allows only as many as there is room for: the
+/// store must not run out of files because many connect.
+fn fit_connections(connections_max: &mut u32) {
+    let files = raise_file_limit(u64::from(*connections_max) + FILES_BESIDE_CONNECTIONS);
+    let fitting = connections_within(files);
+    if fitting < *connections_max {
+        tracing::warn!(
+            "only {fitting} connections at once, because only {files} open files are allowed"
+        );
+        *connections_max = fitting;
+    }
+}
+
+fn connections_within(files: u64) -> u32 {
+    let fitting = files
+        .saturating_sub(FILES_BESIDE_CONNECTIONS)
+        .max(files / 2);
+    u32::try_from(fitting).unwrap_or(u32::MAX)
 }
 
 /// Files that the store, the log and the lists need open.
@@ -303,6 +323,12 @@ mod tests {
         lock(&path, &owner).expect("the lock again");
         let missing = lock(&folder.path().join("no/postgrey.lock"), &owner);
         assert!(matches!(missing, Err(StartError::LockMissing { .. })));
+    }
+
+    #[test]
+    fn connections_leave_files_to_the_store() {
+        assert_eq!(connections_within(8_192), 7_168);
+        assert_eq!(connections_within(1_024), 512);
     }
 
     #[test]
