@@ -9,6 +9,7 @@
 mod clock;
 mod dice;
 mod differential;
+mod disk;
 mod greylister;
 mod message;
 mod option_set;
@@ -16,17 +17,24 @@ mod peers;
 mod policy;
 mod postfix;
 mod process;
+mod scene;
+mod serving;
 mod smtp;
 mod traffic;
 mod universe;
 
 pub use clock::{Clock, EPISODE_START};
 pub use differential::{Allowed, Outcome, Trial, compare};
+pub use disk::{Disk, Frozen, private_dev};
 pub use greylister::{Door, Endpoint, Greylister, Program, Setting, own_user_options};
 pub use message::Message;
 pub use option_set::{OptionSet, option_sets};
 pub use peers::{greylatch_binary, is_long_run, peer};
 pub use policy::{Heard, PolicyClient};
 pub use postfix::{Postfix, PostfixSetup};
-pub use process::{Daemon, free_port, resident_kib, scratch_folder, terminate, wait_for};
+pub use process::{
+    Daemon, free_port, raise_file_limit, resident_kib, scratch_folder, terminate, wait_for,
+};
+pub use scene::{Asker, Judged, unix_now, with_neighbour};
+pub use serving::{Plan, Serving, attempt, attempt_from};
 pub use smtp::{SmtpClient, SmtpReply};

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -167,6 +168,19 @@ pub fn terminate(pid: u32) -> Result<()> {
 fn send(pid: u32, signal: Signal) -> Result<()> {
     let pid = i32::try_from(pid).context("a process id is small")?;
     kill(Pid::from_raw(pid), signal).context("cannot signal the process")
+}
+
+/// Lets this process have `files` files open.
+///
+/// # Errors
+/// When the system does not allow that.
+pub fn raise_file_limit(files: u64) -> Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < files {
+        setrlimit(Resource::RLIMIT_NOFILE, files, hard.max(files))
+            .with_context(|| format!("no {files} open files are allowed, but {hard}"))?;
+    }
+    Ok(())
 }
 
 /// A TCP port of 127.0.0.1 that was free a moment ago, and that this process
