@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::workspace::{Workspace, cargo};
-use crate::{arrows, shell, test, tidy};
+use crate::{arrows, docs, shell, test, tidy};
 
 /// Built from source where it is absent; the version is fixed so that a new
 /// check never fails an old commit.
@@ -22,6 +22,7 @@ const STAGES: &[Stage] = &[
     ("clippy", clippy),
     ("arrows", arrows::run),
     ("tidy", tidy::run),
+    ("docs", docs::check),
     ("deny", deny),
     ("test", test::run),
 ];

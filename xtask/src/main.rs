@@ -5,6 +5,7 @@
 mod arrows;
 mod bench;
 mod ci;
+mod docs;
 mod peers;
 mod shell;
 mod source;
@@ -25,7 +26,9 @@ usage: cargo xtask COMMAND
   arrows   check which crate knows which, and who may say what
   bench    measure our server beside the real Postgrey and a reference (bench --help)
   ci       all that is checked before a change lands: fmt, clippy, arrows, tidy,
-           deny, then the tests
+           docs, deny, then the tests
+  docs     make the manual's pages of the configuration; with --check see that they
+           are fresh
   peers    fetch and unpack the real programs that the tests talk to
   test     fetch the peers, build the program, run all tests
   tidy     check sizes, names, what is left behind and what is public for nobody
@@ -49,6 +52,8 @@ fn run(words: &[&str]) -> Result<()> {
         ["bench", options @ ..] => bench::run(&Workspace::load()?, options),
         ["bench-reference", places @ ..] => bench::run_reference(places),
         ["ci"] => ci::run(&Workspace::load()?),
+        ["docs"] => docs::write(&Workspace::load()?),
+        ["docs", "--check"] => docs::check(&Workspace::load()?),
         ["peers"] => peers::run(&Workspace::load()?),
         ["test"] => test::run(&Workspace::load()?),
         ["tidy"] => tidy::run(&Workspace::load()?),

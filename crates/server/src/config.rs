@@ -31,11 +31,11 @@ pub struct Config {
     pub policy: Policy,
     /// The other MX hosts of the site.
     pub cluster: Cluster,
-    /// Lists in Postgrey's formats.
+    /// Files in the formats of Postgrey, read at start and at each reload.
     pub lists: Lists,
     /// Where entries are kept.
     pub store: Store,
-    /// Rules of the site, in order; the first that matches decides.
+    /// Rules of the site, in order; the first that matches decides. See docs/rules.md.
     pub rule: Vec<Spanned<Rule>>,
     /// What is logged, and where to.
     pub log: Log,
@@ -57,15 +57,18 @@ impl Config {
     }
 }
 
-/// `[listen]`: each a list of `"HOST:PORT"` or `"unix:PATH"`.
+/// `[listen]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
     /// Sockets for the Postfix policy protocol. A table instead of a text sets the mode and owner
     /// of a unix socket: `{ path = "/run/greylatch/policy", mode = "0660", owner = "greylatch:postfix" }`.
+    /// Without, its mode is 0666. TCP has neither encryption nor passwords: keep it on this host or
+    /// in a network you trust.
     pub policy: Vec<Listener>,
     /// The socket of `greylatch ask`, `entries`, `status` and `reload`: a unix socket that only
     /// its owner may use. Left out: `control` in the store's directory.
+    /// Example: `"unix:/run/greylatch/control"`.
     pub control: Option<Endpoint>,
     /// How many connections may be open at once; one more has to wait until another closes.
     pub connections_max: u32,
@@ -73,7 +76,7 @@ pub struct Listen {
     /// after which an MTA closes it (Postfix: 300 s idle, 1000 s in all).
     #[serde(deserialize_with = "text::seconds")]
     pub idle_timeout: Seconds,
-    /// A request that has begun must be complete after so long.
+    /// A request that has begun must be complete after so long, and an answer taken.
     #[serde(deserialize_with = "text::seconds")]
     pub request_timeout: Seconds,
     /// How many connections the kernel may hold that are not accepted yet.
@@ -98,9 +101,10 @@ impl Default for Listen {
 #[serde(default, deny_unknown_fields)]
 pub struct Process {
     /// The user to become when started as root: a name or a number. Left out: stays as it is.
+    /// Example: `"greylatch"`.
     pub user: Option<String>,
     /// The group to become when started as root, and further groups behind commas.
-    /// Left out: the user's own.
+    /// Left out: the user's own. Example: `"greylatch"`.
     pub group: Option<String>,
 }
 
@@ -133,7 +137,7 @@ pub struct Greylisting {
     pub null_sender: NullSender,
     /// Clients that logged in are exempt.
     pub exempt_authenticated: bool,
-    /// Clients on this very host (loopback, unix sockets) are exempt.
+    /// Clients on this very host (127.0.0.1 and ::1) are exempt.
     pub exempt_local: bool,
     /// Mail of the pools on the short list that comes with the program is exempt, as are
     /// postmaster@ and abuse@.
@@ -148,7 +152,7 @@ pub struct Greylisting {
     /// The header of mail that waited; `%t` stands for the seconds, `%v` for the version, `%h`
     /// for the host name, `%d` for the date. Empty: none.
     pub header: String,
-    /// The name of this host in the header. Left out: the system's.
+    /// The name of this host in the header. Left out: the system's. Example: `"mx1.example.org"`.
     pub hostname: Option<String>,
     /// A client that becomes exempt is not named in the log; Postgrey with a threshold that is no
     /// whole number.
@@ -226,7 +230,7 @@ pub enum NullSender {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
-    /// The action in front of the text of a deferral, see access(5).
+    /// The action in front of the text of a deferral; see access(5) of Postfix.
     pub defer_action: String,
     /// Close the connection after each answer; Exim with `shutdown=no` needs it.
     pub close_after_answer: bool,
@@ -262,7 +266,7 @@ pub struct Cluster {
     pub hosts: Vec<Network>,
 }
 
-/// `[lists]`: files in the formats of Postgrey, read at start and again on reload.
+/// `[lists]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lists {
@@ -276,7 +280,8 @@ pub struct Lists {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `"embedded:DIRECTORY"` or `"memory:"`. Left out: a directory in the user's state directory.
+    /// `"embedded:DIRECTORY"` or `"memory:"`. Left out: a directory in the user's state directory,
+    /// under systemd the unit's StateDirectory. Example: `"embedded:/var/lib/greylatch"`.
     pub url: Option<String>,
     /// `"interval"`: a power cut loses at most the last second, `kill -9` nothing. `"always"`:
     /// every answer waits until the disk has what it rests on.
@@ -331,25 +336,27 @@ pub enum OnFailure {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Client addresses and networks.
+    /// Client addresses and networks. Example: `["203.0.113.0/24", "2001:db8::/32"]`.
     pub client: Option<Vec<Spanned<String>>>,
     /// Forward-confirmed client names: a domain with all below it, or a `/pattern/`.
+    /// Example: `["mail.example.net", "/^mx[0-9]+\\.example\\.com$/"]`.
     pub name: Option<Vec<Spanned<String>>>,
     /// Senders: `user@domain`, `user@`, `@domain`, a domain with all below it, `<>` for the null
-    /// sender, or a `/pattern/`.
+    /// sender, or a `/pattern/`. Example: `["newsletter.example", "alice@example.com"]`.
     pub sender: Option<Vec<Spanned<String>>>,
-    /// Recipients, written like senders.
+    /// Recipients, written like senders. Example: `["sales@example.org", "@shop.example.org"]`.
     pub recipient: Option<Vec<Spanned<String>>>,
-    /// What the client called itself, written like names.
+    /// What the client called itself, written like names. Example: `["localhost"]`.
     pub helo: Option<Vec<Spanned<String>>>,
-    /// The client has logged in, or has not.
+    /// The client has logged in, or has not. Example: `false`.
     pub authenticated: Option<bool>,
-    /// The connection is encrypted, or is not.
+    /// The connection is encrypted, or is not. Example: `false`.
     pub tls: Option<bool>,
-    /// `"exempt"`, `"greylist"` or `"refuse"`.
+    /// `"exempt"` passes at once, `"greylist"` is greylisted, `"refuse"` is refused for good.
+    /// Example: `"greylist"`.
     #[serde(deserialize_with = "text::then")]
     pub then: Then,
-    /// The delay for what this rule greylists.
+    /// The delay for what this rule greylists. Example: `"15m"`.
     #[serde(default, deserialize_with = "text::optional_seconds")]
     pub delay: Option<Seconds>,
 }
@@ -393,7 +400,7 @@ pub struct Log {
     pub to: LogTo,
     /// `"quiet"` leaves decisions out, `"verbose"` adds a line for each connection.
     pub level: LogLevel,
-    /// The name in front of a line in syslog and journald.
+    /// The name in front of a line in syslog and in the journal.
     pub ident: String,
     /// The syslog facility.
     pub facility: String,

@@ -189,6 +189,21 @@ mod tests {
     }
 
     #[test]
+    fn every_example_of_the_documented_file_is_understood() {
+        let text = include_str!("../../../../docs/greylatch.toml");
+        let uncommented: Vec<&str> = text
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(example) if example.starts_with(|c: char| c != ' ') => example,
+                _ => line,
+            })
+            .collect();
+        let config = Config::parse(Path::new("x"), &uncommented.join("\n")).expect("no problem");
+        assert_eq!(config.greylist.hostname.as_deref(), Some("mx1.example.org"));
+        assert_eq!(config.rule[0].get_ref().delay, Some(Seconds(900)));
+    }
+
+    #[test]
     fn every_table_is_read() {
         let text = r#"
             [listen]
