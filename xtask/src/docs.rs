@@ -1,17 +1,19 @@
 //! `cargo xtask docs`: the pages of the manual that are made from the doc comments of the
-//! configuration: `docs/configuration.md` and `docs/greylatch.toml`.
+//! configuration: `docs/configuration.md` and `docs/greylatch.toml`. Also says which options
+//! have no test that fails when they are ignored, and no reason for their default.
 //!
 //! Man pages and completions come from the command line's own definitions:
 //! `greylatch generate`.
 
 mod options;
 mod pages;
+mod proofs;
 
 use std::fs;
 
 use anyhow::{Context, Result, bail};
 
-use crate::source::Problem;
+use crate::source::{self, Problem};
 use crate::workspace::Workspace;
 
 const CONFIG: &str = "crates/server/src/config.rs";
@@ -29,10 +31,10 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the pages are fresh.
+/// Checks that the pages are fresh and that each option has its test and its reason.
 ///
 /// # Errors
-/// When one is stale; all are printed.
+/// When something is stale or missing; all is printed.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let mut problems = Vec::new();
     for (path, text) in pages(workspace)? {
@@ -40,11 +42,14 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         let written = fs::read_to_string(&file).with_context(|| path.to_owned())?;
         problems.extend(stale(path, &written, &text));
     }
+    let tables = tables(workspace)?;
+    problems.extend(proofs::check(&tables, &source::read_all(workspace)?)?);
+    problems.sort();
     for problem in &problems {
         println!("{problem}");
     }
     if !problems.is_empty() {
-        bail!("{} pages are stale", problems.len());
+        bail!("{} things of the manual are not in order", problems.len());
     }
     Ok(())
 }

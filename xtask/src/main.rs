@@ -27,8 +27,8 @@ usage: cargo xtask COMMAND
   bench    measure our server beside the real Postgrey and a reference (bench --help)
   ci       all that is checked before a change lands: fmt, clippy, arrows, tidy,
            docs, deny, then the tests
-  docs     make the manual's pages of the configuration; with --check see that they
-           are fresh
+  docs     make the manual's pages of the configuration; with --check see that they are
+           fresh, and that each option has its test and its reason
   peers    fetch and unpack the real programs that the tests talk to
   test     fetch the peers, build the program, run all tests
   tidy     check sizes, names, what is left behind and what is public for nobody

@@ -1,5 +1,6 @@
 //! The store that the configuration names, and how its keys are made.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use greylatch_store::{AnyStore, EmbeddedOptions, Keying};
@@ -10,20 +11,23 @@ use crate::paths::store_directory;
 
 /// Opens the store; an embedded one goes on opening on a thread of its own.
 pub(crate) fn open(config: &Config) -> Result<AnyStore, StartError> {
-    let waiting_max = u64::from(config.greylist.waiting_max.get());
-    let Some(directory) = store_directory(config)? else {
-        return Ok(AnyStore::memory(waiting_max));
-    };
-    Ok(AnyStore::embedded(EmbeddedOptions {
+    Ok(match store_directory(config)? {
+        Some(directory) => AnyStore::embedded(embedded(config, directory)),
+        None => AnyStore::memory(config.greylist.waiting_max.get().into()),
+    })
+}
+
+fn embedded(config: &Config, directory: PathBuf) -> EmbeddedOptions {
+    EmbeddedOptions {
         sync: match config.store.sync {
             Sync::Interval => greylatch_store::Sync::Interval,
             Sync::Always => greylatch_store::Sync::Always,
         },
         cache_entries: config.store.cache_entries as usize,
-        waiting_max,
+        waiting_max: config.greylist.waiting_max.get().into(),
         store_timeout: Duration::from_millis(config.store.timeout_ms.into()),
         ..EmbeddedOptions::at(directory)
-    }))
+    }
 }
 
 /// With privacy the keys go over the text's SHA-1, as a Postgrey with `--privacy` has left them, so
@@ -33,5 +37,28 @@ pub(crate) fn keying(config: &Config) -> Keying {
         Keying::Sha1
     } else {
         Keying::Plain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // option: store.sync store.timeout_ms store.cache_entries
+    #[test]
+    fn the_embedded_store_is_opened_as_the_configuration_says() {
+        let mut config = Config::default();
+        config.store.sync = Sync::Always;
+        config.store.timeout_ms = 1_234;
+        config.store.cache_entries = 77;
+        let options = embedded(&config, "/x".into());
+        assert_eq!(
+            (options.sync, options.store_timeout, options.cache_entries),
+            (
+                greylatch_store::Sync::Always,
+                Duration::from_millis(1_234),
+                77
+            )
+        );
     }
 }

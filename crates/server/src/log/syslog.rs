@@ -156,4 +156,23 @@ mod tests {
             );
         }
     }
+
+    // option: log.facility log.ident log.to
+    #[test]
+    fn syslog_gets_the_facility_and_the_name_that_are_told() {
+        let log = crate::config::Log {
+            to: crate::config::LogTo::Syslog,
+            ident: "gl".into(),
+            facility: "local1".into(),
+            ..Default::default()
+        };
+        let super::super::Sink::Syslog(syslog) = super::super::Sink::open(&log) else {
+            panic!("lines go elsewhere");
+        };
+        let mut lines = Lines::default();
+        lines.push(Severity(5), b"a line");
+        let datagram = String::from_utf8_lossy(&syslog.datagrams(&lines)[0]).into_owned();
+        assert!(datagram.starts_with("<141>"), "{datagram}");
+        assert!(datagram.contains(" gl["), "{datagram}");
+    }
 }
