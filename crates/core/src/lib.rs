@@ -24,7 +24,7 @@ pub use engine::{decide, settled_by_client};
 pub use identity::{IdentityRules, School, Triplet};
 pub use memory::{Change, ClientRecord, Entry, EntryChange, Memory, Standing};
 pub use notice::Notice;
-pub use request::{Answer, Census, Explanation, Page, Query, Record, Request, Status};
+pub use request::{Answer, Census, Explanation, Page, Query, Record, Reloaded, Request, Status};
 pub use ruling::{ClientExemption, Due, Greylist, RuleId, Ruling, Timing, WindowFrom};
 pub use time::{Seconds, SecondsError, Timestamp};
 pub use verdict::{Decision, Outcome, Reason, Reply, Verdict};

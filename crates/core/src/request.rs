@@ -46,10 +46,23 @@ pub enum Answer {
     Page(Page),
     /// To [`Request::Status`].
     Status(Box<Status>),
-    /// To the others: how many records or files were touched.
+    /// To [`Request::Reload`].
+    Reloaded(Reloaded),
+    /// To the others: how many records were touched.
     Done(u64),
     /// It could not be done; why, and what to do.
     Failed(String),
+}
+
+/// How a reload went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// How many rules and list entries are in force now.
+    pub rules: u64,
+    /// Why the old rules stay, when they do.
+    pub kept: Option<String>,
+    /// What was noticed in the lists and rules, one text each.
+    pub remarks: Vec<String>,
 }
 
 /// Why an attempt would get its verdict.

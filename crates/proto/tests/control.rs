@@ -2,8 +2,8 @@
 
 use greylatch_core::{
     Answer, Attempt, Census, ClientExemption, ClientRecord, Decision, Due, Entry, Explanation,
-    Field, Greylist, Memory, Outcome, Page, Query, Reason, Record, Reply, Request, Ruling, Seconds,
-    Standing, Status, Timestamp, Timing, Verdict, WindowFrom,
+    Field, Greylist, Memory, Outcome, Page, Query, Reason, Record, Reloaded, Reply, Request,
+    Ruling, Seconds, Standing, Status, Timestamp, Timing, Verdict, WindowFrom,
 };
 use greylatch_proto::{
     ControlConversation, Conversation, Step, decode_answer, encode_request, record_from_json,
@@ -280,6 +280,19 @@ fn status() -> impl Strategy<Value = Status> {
         )
 }
 
+fn reloaded() -> impl Strategy<Value = Reloaded> {
+    (
+        any::<u64>(),
+        option::of("\\PC{0,20}"),
+        prop::collection::vec("\\PC{0,20}", 0..3),
+    )
+        .prop_map(|(rules, kept, remarks)| Reloaded {
+            rules,
+            kept,
+            remarks,
+        })
+}
+
 fn answer() -> impl Strategy<Value = Answer> {
     prop_oneof![
         verdict().prop_map(Answer::Verdict),
@@ -287,6 +300,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         (records(), option::of(any::<[u8; 16]>()))
             .prop_map(|(records, next)| Answer::Page(Page { records, next })),
         status().prop_map(|status| Answer::Status(Box::new(status))),
+        reloaded().prop_map(Answer::Reloaded),
         any::<u64>().prop_map(Answer::Done),
         "\\PC{0,20}".prop_map(Answer::Failed),
     ]

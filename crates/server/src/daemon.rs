@@ -9,12 +9,12 @@ use std::thread::{self, available_parallelism};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use greylatch_core::{School, Seconds};
+use greylatch_core::{Reloaded, School, Seconds};
 use greylatch_proto::{PolicyOptions, UnknownRequest};
 use greylatch_store::{AnyStore, Store, StoreError};
 use tokio::runtime::{self, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
@@ -57,6 +57,9 @@ const CLOSE: Duration = Duration::from_secs(5);
 
 /// Connections to the control socket at once; a tool uses one.
 const CONTROLS_MAX: u32 = 16;
+
+/// Remarks that are told to who asked for a reload; all are logged.
+const REMARKS_MAX: usize = 100;
 
 /// How often expired entries are looked after.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -115,7 +118,8 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
     let observer = Observer::new(&config, log);
     remarks.iter().for_each(|remark| observer.remark(remark));
     let store = backend::open(&config)?;
-    let desk = Arc::new(desk(&config, rulebook, store, observer));
+    let (reloads, reloads_asked) = mpsc::channel(CONTROLS_MAX as usize);
+    let desk = Arc::new(desk(&config, rulebook, store, observer, reloads));
     desk.observer.started();
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Reload {
@@ -148,7 +152,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         ready();
     }
     tokio::spawn(tell_ready(desk.clone()));
-    signals.obey(&reload).await;
+    signals.obey(&reload, reloads_asked).await;
     stop_all(
         &desk,
         stop,
@@ -164,6 +168,7 @@ pub(crate) fn desk(
     rulebook: Rulebook,
     store: AnyStore,
     observer: Observer,
+    reload: mpsc::Sender<oneshot::Sender<Reloaded>>,
 ) -> Desk {
     let school = match config.greylist.identity {
         Identity::Native => School::Native,
@@ -184,7 +189,7 @@ pub(crate) fn desk(
         waiting: WaitingNetworks::new(config.greylist.retry_window),
         connections: AtomicU32::new(0),
         started: clock::now(),
-        reload: Notify::new(),
+        reload,
         remembers: watch::Sender::new(false),
     }
 }
@@ -229,11 +234,14 @@ impl Signals {
     }
 
     /// Reloads on HUP and when the control socket asks; returns when the daemon is to stop.
-    async fn obey(mut self, reload: &Reload) {
+    async fn obey(mut self, reload: &Reload, mut asked: mpsc::Receiver<oneshot::Sender<Reloaded>>) {
         loop {
             tokio::select! {
-                _ = self.hangup.recv() => reload.run(),
-                () = reload.desk.reload.notified() => reload.run(),
+                _ = self.hangup.recv() => drop(reload.run()),
+                Some(tell) = asked.recv() => {
+                    // Who asked may be gone; the reload has run all the same.
+                    let _ = tell.send(reload.run());
+                }
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.quit.recv() => return,
@@ -252,28 +260,43 @@ struct Reload {
 }
 
 impl Reload {
-    fn run(&self) {
+    fn run(&self) -> Reloaded {
         self.desk.observer.reloading();
-        let config = match self.config_again() {
-            Ok(config) => config,
-            Err(why) => {
-                error!("the configuration cannot be read again, so the old rules stay: {why}");
-                return;
-            }
-        };
+        let mut remarks = Vec::new();
+        let kept = self.replace_rules(&mut remarks).err();
+        if let Some(why) = &kept {
+            error!("the old rules stay: {why}");
+        }
+        let more = remarks.len().saturating_sub(REMARKS_MAX);
+        let mut texts: Vec<String> = remarks.iter().take(REMARKS_MAX).map(Remark::text).collect();
+        if more > 0 {
+            texts.push(format!("and {more} more, which are in the log"));
+        }
+        Reloaded {
+            rules: self.desk.rulebook.load().len() as u64,
+            kept,
+            remarks: texts,
+        }
+    }
+
+    fn replace_rules(&self, remarks: &mut Vec<Remark>) -> Result<(), String> {
+        let config = self
+            .config_again()
+            .map_err(|why| format!("the configuration cannot be read again: {why}"))?;
         let mut lists = self
             .lists
             .lock()
             .expect("no code panics while it holds the lists");
-        let (rulebook, remarks) = lists.rulebook(&config, &source(self.config_path.as_deref()));
+        let (rulebook, noticed) = lists.rulebook(&config, &source(self.config_path.as_deref()));
+        *remarks = noticed;
         remarks
             .iter()
             .for_each(|remark| self.desk.observer.remark(remark));
         if remarks.iter().any(Remark::is_error) {
-            error!("the lists or rules have mistakes, so the old ones stay");
-            return;
+            return Err("the lists or rules have mistakes".into());
         }
         self.desk.rulebook.store(Arc::new(rulebook));
+        Ok(())
     }
 
     fn config_again(&self) -> Result<Config, String> {

@@ -10,12 +10,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use greylatch_core::{
     AddressDialect, Answer, Attempt, Change, Decision, EntryChange, Field, Greylist, IdentityRules,
-    Memory, Network, Notice, Outcome, Reason, Request, Ruling, School, Seconds, Timestamp, Verdict,
-    decide, settled_by_client,
+    Memory, Network, Notice, Outcome, Reason, Reloaded, Request, Ruling, School, Seconds,
+    Timestamp, Verdict, decide, settled_by_client,
 };
 use greylatch_store::{AnyStore, Commit, Keying, Keys, Store, StoreError};
 use greylatch_wording::DecisionRecord;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::backend;
@@ -40,8 +40,8 @@ pub(crate) struct Desk {
     /// Connections open now.
     pub(crate) connections: AtomicU32,
     pub(crate) started: Timestamp,
-    /// Somebody asked for a reload.
-    pub(crate) reload: Notify,
+    /// Who asks for a reload hears how it went.
+    pub(crate) reload: mpsc::Sender<oneshot::Sender<Reloaded>>,
     /// What another program remembered is taken over, or there is nothing to take over.
     pub(crate) remembers: watch::Sender<bool>,
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use greylatch_core::{Answer, Attempt, Explanation, Field, Request, Seconds};
 use greylatch_rules::Source;
 use tokio::runtime;
+use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::config::{Config, LogLevel};
@@ -55,7 +56,9 @@ pub fn look_dry(
     let (rulebook, _) = ListFiles::default().rulebook(&config, &source(path));
     let store = crate::backend::open(&config)?;
     let observer = Observer::new(&config, queue);
-    let desk = daemon::desk(&config, rulebook, store, observer);
+    // Nobody asks this desk for a reload.
+    let (reload, _) = mpsc::channel(1);
+    let desk = daemon::desk(&config, rulebook, store, observer, reload);
     desk.remembers.send_replace(true);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()

@@ -65,6 +65,29 @@ pub enum Remark {
 }
 
 impl Remark {
+    /// The remark in words, as it is logged.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Unreadable {
+                path,
+                why,
+                kept: false,
+            } => format!("can't open {}: {why}", path.display()),
+            Self::Unreadable {
+                path,
+                why,
+                kept: true,
+            } => format!(
+                "can't open {}: {why}; what was read before goes on to hold",
+                path.display()
+            ),
+            Self::Line(diagnostic) => diagnostic
+                .postgrey_warning()
+                .unwrap_or_else(|| diagnostic.to_string()),
+            Self::Shipped => "no list is there, so the short lists of the program hold".into(),
+        }
+    }
+
     /// Whether something does not count that was meant to.
     #[must_use]
     pub fn is_error(&self) -> bool {

@@ -103,30 +103,7 @@ impl Observer {
     }
 
     pub(crate) fn remark(&self, remark: &Remark) {
-        let text = match remark {
-            Remark::Unreadable {
-                path,
-                why,
-                kept: false,
-            } => {
-                format!("can't open {}: {why}", path.display())
-            }
-            Remark::Unreadable {
-                path,
-                why,
-                kept: true,
-            } => {
-                format!(
-                    "can't open {}: {why}; what was read before goes on to hold",
-                    path.display()
-                )
-            }
-            Remark::Line(diagnostic) => diagnostic
-                .postgrey_warning()
-                .unwrap_or_else(|| diagnostic.to_string()),
-            Remark::Shipped => "no list is there, so the short lists of the program hold".into(),
-        };
-        self.put(Level::Warning, text.as_bytes());
+        self.put(Level::Warning, remark.text().as_bytes());
     }
 
     /// The store failed; said at once, and again while it lasts.

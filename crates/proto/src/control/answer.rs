@@ -2,7 +2,8 @@
 
 use greylatch_core::{
     Answer, Census, Change, ClientExemption, ClientRecord, Decision, Due, Explanation, Greylist,
-    Memory, Outcome, Page, Reason, Reply, Ruling, Seconds, Status, Timing, Verdict, WindowFrom,
+    Memory, Outcome, Page, Reason, Reloaded, Reply, Ruling, Seconds, Status, Timing, Verdict,
+    WindowFrom,
 };
 use serde_json::{Value, json};
 
@@ -17,6 +18,11 @@ pub(super) fn to_json(answer: &Answer) -> Value {
             json!({ "page": { "records": records, "next": page.next.map(|key| wire::hex(&key)) } })
         }
         Answer::Status(status) => json!({ "status": status_to_json(status) }),
+        Answer::Reloaded(reloaded) => json!({ "reloaded": {
+            "rules": reloaded.rules,
+            "kept": reloaded.kept,
+            "remarks": reloaded.remarks,
+        } }),
         Answer::Done(count) => json!({ "done": count }),
         Answer::Failed(why) => json!({ "failed": why }),
         Answer::Verdict(verdict) => json!({ "verdict": verdict_to_json(verdict) }),
@@ -48,10 +54,33 @@ pub(super) fn from_json(value: &Value) -> Result<Answer, DecodeError> {
     if let Some(verdict) = wire::optional(value, "verdict") {
         return self::verdict(verdict).map(Answer::Verdict);
     }
+    if let Some(value) = wire::optional(value, "reloaded") {
+        return self::reloaded(value).map(Answer::Reloaded);
+    }
     match wire::optional(value, "failed") {
         Some(_) => wire::string(value, "failed").map(Answer::Failed),
         None => wire::natural(value, "done").map(Answer::Done),
     }
+}
+
+fn reloaded(value: &Value) -> Result<Reloaded, DecodeError> {
+    let remark = |remark: &Value| {
+        let text = remark.as_str().ok_or(DecodeError::Kind("remarks"))?;
+        Ok(text.to_owned())
+    };
+    Ok(Reloaded {
+        rules: wire::natural(value, "rules")?,
+        kept: match wire::optional(value, "kept") {
+            Some(_) => Some(wire::string(value, "kept")?),
+            None => None,
+        },
+        remarks: wire::member(value, "remarks")?
+            .as_array()
+            .ok_or(DecodeError::Kind("remarks"))?
+            .iter()
+            .map(remark)
+            .collect::<Result<_, _>>()?,
+    })
 }
 
 fn explanation_to_json(explanation: &Explanation) -> Value {

@@ -8,6 +8,7 @@ use greylatch_core::{
     Record, Request, Ruling, Seconds, Status, Timestamp, Triplet, decide,
 };
 use greylatch_store::{Kind, Store, StoreError};
+use tokio::sync::oneshot;
 
 use super::Desk;
 use crate::clock;
@@ -21,15 +22,22 @@ impl Desk {
             Request::Put(records) => self.put(records).await,
             Request::Remove(query) => self.remove(query).await,
             Request::Status => Ok(Answer::Status(Box::new(self.status().await))),
-            Request::Reload => {
-                self.reload.notify_one();
-                Ok(Answer::Done(self.rulebook.load().len() as u64))
-            }
+            Request::Reload => Ok(self.reload().await),
             Request::Judge(_) | Request::PassUnread(..) => Ok(Answer::Failed(
                 "an attempt is not judged here; use a policy socket".into(),
             )),
         };
         done.unwrap_or_else(|error| Answer::Failed(error.to_string()))
+    }
+
+    /// Asks for a reload and waits until it has run.
+    async fn reload(&self) -> Answer {
+        let (tell, told) = oneshot::channel();
+        // Both fail only when nobody reloads any more.
+        match self.reload.send(tell).await {
+            Ok(()) => told.await.map_or_else(|_| stopping(), Answer::Reloaded),
+            Err(_) => stopping(),
+        }
     }
 
     /// What would become of an attempt; nothing is remembered.
@@ -161,4 +169,8 @@ impl Desk {
             learning: self.settings.learning,
         }
     }
+}
+
+fn stopping() -> Answer {
+    Answer::Failed("it is stopping, so nothing was reloaded".into())
 }
