@@ -8,6 +8,7 @@ mod ci;
 mod docs;
 mod peers;
 mod shell;
+mod sim;
 mod source;
 mod test;
 mod tidy;
@@ -25,11 +26,12 @@ usage: cargo xtask COMMAND
 
   arrows   check which crate knows which, and who may say what
   bench    measure our server beside the real Postgrey and a reference (bench --help)
-  ci       all that is checked before a change lands: fmt, clippy, arrows, tidy,
-           docs, deny, then the tests
+  ci       all that is checked before a change lands, in stages: the peers, fmt,
+           clippy, arrows, tidy, docs, deny, the build, then the tests by kind
   docs     make the manual's pages of the configuration; with --check see that they are
            fresh, and that each option has its test and its reason
   peers    fetch and unpack the real programs that the tests talk to
+  sim      replay a simulation that failed: sim --seed N
   test     fetch the peers, build the program, run all tests
   tidy     check sizes, names, what is left behind and what is public for nobody
 ";
@@ -55,6 +57,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["docs"] => docs::write(&Workspace::load()?),
         ["docs", "--check"] => docs::check(&Workspace::load()?),
         ["peers"] => peers::run(&Workspace::load()?),
+        ["sim", "--seed", seed] => sim::run(&Workspace::load()?, seed),
         ["test"] => test::run(&Workspace::load()?),
         ["tidy"] => tidy::run(&Workspace::load()?),
         [] | ["help" | "--help" | "-h"] => {

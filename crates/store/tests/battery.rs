@@ -1,10 +1,10 @@
-//! Every store passes the one battery, every scenario, and the simulation: a line per store.
+//! Every store passes the one battery, and every scenario: a line per store.
 
 use std::fs;
 use std::path::Path;
 
 use greylatch_store::{AnyStore, EmbeddedOptions, Store, Sync};
-use greylatch_testkit::{battery, scenario, simulation};
+use greylatch_testkit::{battery, scenario};
 use tempfile::TempDir;
 
 /// Stores in directories of their own below one that is gone at the end.
@@ -68,21 +68,4 @@ async fn the_scenarios_are_the_same_on_every_store() {
         played += 1;
     }
     assert_eq!(played, 6);
-}
-
-#[tokio::test]
-async fn random_traffic_keeps_the_promises() {
-    for seed in 0..200 {
-        simulation::simulate(seed, 500, &AnyStore::memory(1_000_000)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_traffic_keeps_the_promises_on_disk() {
-    let embedded = Embedded::new(Sync::Interval);
-    for seed in 0..4 {
-        let store = embedded.open(1_000_000);
-        simulation::simulate(seed, 500, &store).await;
-        store.close().await.expect("the store closes");
-    }
 }

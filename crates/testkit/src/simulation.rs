@@ -1,5 +1,5 @@
 //! Random traffic against a model of what greylisting promises, under a clock that jumps.
-//! A seed replays a run exactly.
+//! A seed replays a run exactly: `cargo xtask sim --seed N`.
 //!
 //! The model knows neither the engine's arithmetic nor the store. It holds to three promises:
 //! nothing passes before it has waited the delay by the clock that the server saw; a retry after
@@ -51,7 +51,8 @@ pub async fn simulate<S: Store>(seed: u64, steps: u32, store: &S) {
             low: now,
             passed: false,
         });
-        let trace = format!("seed {seed} step {step} at {now}: {decision:?} {seen:?}");
+        let trace =
+            format!("cargo xtask sim --seed {seed}: step {step} at {now}: {decision:?} {seen:?}");
         if decision.outcome == Outcome::Pass && !seen.passed {
             assert!(now - seen.first >= DELAY, "passes early: {trace}");
         }
