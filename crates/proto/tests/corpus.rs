@@ -1,0 +1,20 @@
+//! The corpora of the fuzz targets of this crate.
+
+#[path = "../../../fuzz/checks/control.rs"]
+mod control;
+#[path = "../../../fuzz/checks/policy.rs"]
+mod policy;
+#[path = "../../../fuzz/checks/replay.rs"]
+mod replay;
+
+use replay::replay;
+
+#[test]
+fn the_control_protocol_withstands_its_corpus() {
+    replay("control", control::check);
+}
+
+#[test]
+fn the_policy_protocol_withstands_its_corpus() {
+    replay("policy", policy::check);
+}
