@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: everything that is checked before a change lands, and all
-//! that CI runs. The cheap stages come first; the tests come last, so that
-//! their summary closes the run.
+//! that CI runs: the cheap stages first, then the tests by kind. After each
+//! stage the minutes of all so far are printed; the last summary of
+//! cargo-nextest closes the run.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,23 +9,44 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::test::{self, Part};
 use crate::workspace::{Workspace, cargo};
-use crate::{arrows, docs, shell, test, tidy};
+use crate::{arrows, docs, peers, shell, tidy};
 
 /// Built from source where it is absent; the version is fixed so that a new
 /// check never fails an old commit.
 const CARGO_DENY: &str = "0.20.2";
 
-type Stage = (&'static str, fn(&Workspace) -> Result<()>);
+type Check = fn(&Workspace) -> Result<()>;
 
-const STAGES: &[Stage] = &[
-    ("fmt", fmt),
-    ("clippy", clippy),
-    ("arrows", arrows::run),
-    ("tidy", tidy::run),
-    ("docs", docs::check),
-    ("deny", deny),
-    ("test", test::run),
+/// What a stage is made of.
+enum Work {
+    One(Check),
+    Several(&'static [(&'static str, Check)]),
+    Tests(Part),
+}
+
+/// In the order in which they run.
+const STAGES: &[(&str, Work)] = &[
+    ("peers", Work::One(peers::run)),
+    (
+        "lint",
+        Work::Several(&[
+            ("fmt", fmt),
+            ("clippy", clippy),
+            ("arrows", arrows::run),
+            ("tidy", tidy::run),
+            ("docs", docs::check),
+            ("deny", deny),
+        ]),
+    ),
+    ("build", Work::One(test::build)),
+    ("unit", Work::Tests(Part::Unit)),
+    ("MTAs", Work::Tests(Part::MailServers)),
+    ("differential", Work::Tests(Part::Differential)),
+    ("kills", Work::Tests(Part::Kills)),
+    ("fuzz corpus", Work::Tests(Part::FuzzCorpus)),
+    ("simulation", Work::Tests(Part::Simulation)),
 ];
 
 /// Runs all stages up to the first that fails.
@@ -32,19 +54,42 @@ const STAGES: &[Stage] = &[
 /// # Errors
 /// When a stage fails; the text begins with its name.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let mut table = String::from("minutes");
-    for (at, (name, stage)) in STAGES.iter().enumerate() {
+    let mut minutes = Vec::new();
+    for (at, (name, work)) in STAGES.iter().enumerate() {
         println!("== {name} ({} of {})", at + 1, STAGES.len());
         let begun = Instant::now();
-        stage(workspace).with_context(|| format!("stage {name}"))?;
-        let minutes = begun.elapsed().as_secs_f64() / 60.0;
-        table.push_str(&format!("  {name} {minutes:.1}"));
-        // Nothing follows the summary of the tests.
+        run_stage(workspace, work).with_context(|| format!("stage {name}"))?;
+        minutes.push((*name, begun.elapsed().as_secs_f64() / 60.0));
+        // Nothing follows the summary of the last tests.
         if at + 1 < STAGES.len() {
-            println!("{table}");
+            println!("{}", table(&minutes));
         }
     }
     Ok(())
+}
+
+fn run_stage(workspace: &Workspace, work: &Work) -> Result<()> {
+    match work {
+        Work::One(check) => check(workspace),
+        Work::Tests(part) => test::run_part(workspace, *part),
+        Work::Several(checks) => {
+            for (name, check) in *checks {
+                println!("-- {name}");
+                check(workspace).context(*name)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// How long each stage took, and all together.
+fn table(minutes: &[(&str, f64)]) -> String {
+    let stages: Vec<String> = minutes
+        .iter()
+        .map(|(stage, took)| format!("{stage} {took:.1}"))
+        .collect();
+    let sum: f64 = minutes.iter().map(|(_, took)| took).sum();
+    format!("minutes: {} = {sum:.1}", stages.join(" + "))
 }
 
 fn fmt(workspace: &Workspace) -> Result<()> {
@@ -104,4 +149,29 @@ fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
             .current_dir(&workspace.root),
     )?;
     Ok(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_minutes_of_all_stages_so_far_are_on_one_line() {
+        assert_eq!(
+            table(&[("peers", 0.26), ("fuzz corpus", 2.0)]),
+            "minutes: peers 0.3 + fuzz corpus 2.0 = 2.3"
+        );
+    }
+
+    #[test]
+    fn every_kind_of_test_has_its_stage() {
+        let staged: Vec<Part> = STAGES
+            .iter()
+            .filter_map(|(_, work)| match work {
+                Work::Tests(part) => Some(*part),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(staged, Part::ALL);
+    }
 }
