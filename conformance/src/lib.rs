@@ -7,6 +7,7 @@
 //! Postgrey beside ours.
 
 mod clock;
+mod dev_log;
 mod dice;
 mod differential;
 mod disk;
@@ -25,6 +26,7 @@ mod traffic;
 mod universe;
 
 pub use clock::{Clock, EPISODE_START};
+pub use dev_log::{DevLog, LogLine};
 pub use differential::{Allowed, Outcome, Trial, compare};
 pub use disk::{Disk, Frozen, private_dev};
 pub use greylister::{Door, Endpoint, Greylister, Program, Setting, own_user_options};
@@ -35,7 +37,7 @@ pub use peers::{greylatch_binary, is_long_run, peer};
 pub use policy::{Heard, PolicyClient};
 pub use postfix::{Postfix, PostfixSetup};
 pub use process::{
-    Daemon, free_port, raise_file_limit, resident_kib, scratch_folder, terminate, wait_for,
+    Daemon, free_port, hang_up, raise_file_limit, resident_kib, scratch_folder, terminate, wait_for,
 };
 pub use scene::{Asker, Judged, unix_now, with_neighbour};
 pub use serving::{Plan, Serving, attempt, attempt_from};

@@ -165,6 +165,14 @@ pub fn terminate(pid: u32) -> Result<()> {
     Ok(())
 }
 
+/// Sends HUP to the process `pid`, a daemon that a test has started.
+///
+/// # Errors
+/// When it is gone.
+pub fn hang_up(pid: u32) -> Result<()> {
+    send(pid, Signal::SIGHUP)
+}
+
 fn send(pid: u32, signal: Signal) -> Result<()> {
     let pid = i32::try_from(pid).context("a process id is small")?;
     kill(Pid::from_raw(pid), signal).context("cannot signal the process")

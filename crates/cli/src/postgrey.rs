@@ -128,6 +128,9 @@ fn start(words: &[String]) -> Result<ExitCode, Refusal> {
         ready: options
             .daemonize
             .then(|| Box::new(detach::say_ready) as Box<dyn FnOnce() + Send>),
+        last_words: options
+            .daemonize
+            .then_some(in_postgreys_words as fn(&StartError) -> String),
     };
     match greylatch_server::run(launch) {
         Ok(()) => Ok(ExitCode::SUCCESS),

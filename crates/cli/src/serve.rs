@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         personality: None,
         pidfile: None,
         ready: None,
+        last_words: None,
     })?;
     Ok(ExitCode::SUCCESS)
 }

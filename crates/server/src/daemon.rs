@@ -116,7 +116,9 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         log,
     } = prepared;
     let observer = Observer::new(&config, log);
-    remarks.iter().for_each(|remark| observer.remark(remark));
+    for remark in &remarks {
+        observer.first_remark(remark);
+    }
     let store = backend::open(&config)?;
     let (reloads, reloads_asked) = mpsc::channel(CONTROLS_MAX as usize);
     let desk = Arc::new(desk(&config, rulebook, store, observer, reloads));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use greylatch_rules::Source;
+use greylatch_wording::POSTGREY_END;
 use nix::sys::signal::kill;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
@@ -17,7 +18,8 @@ use crate::daemon::{self, Prepared};
 use crate::identity::{Owner, OwnerError, raise_file_limit};
 use crate::listen::{self, Bound, ListenError};
 use crate::lists::ListFiles;
-use crate::log::{LogQueue, diagnostics};
+use crate::log::{LogQueue, Severity, diagnostics};
+use crate::observe::complaint;
 use crate::paths::{control_path, store_directory};
 
 /// What to run.
@@ -32,6 +34,8 @@ pub struct Launch {
     pub pidfile: Option<PathBuf>,
     /// Called once we listen.
     pub ready: Option<Box<dyn FnOnce() + Send>>,
+    /// How the log is to tell why we do not start; `None` when the caller's word is enough.
+    pub last_words: Option<fn(&StartError) -> String>,
 }
 
 /// Whose name we answer to.
@@ -110,7 +114,12 @@ pub enum StartError {
 pub fn run(launch: Launch) -> Result<(), StartError> {
     let (queue, writer) = LogQueue::start(&launch.config.log)?;
     diagnostics::install(&queue);
-    let ended = prepare_and_run(launch, queue);
+    let last_words = launch.last_words;
+    let ended = prepare_and_run(launch, queue.clone());
+    if let (Err(error), Some(last_words)) = (&ended, last_words) {
+        let line = [POSTGREY_END, last_words(error).as_bytes()].concat();
+        queue.put(Severity::CRITICAL, &line);
+    }
     writer.finish();
     ended
 }
@@ -122,12 +131,21 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
         personality,
         pidfile,
         ready,
+        last_words: _,
     } = launch;
     let owner = Owner::of(&config.process)?;
     // What we store tells who writes to whom: nobody else's business.
     umask(Mode::from_bits_truncate(0o077));
     if let Some(path) = &pidfile {
         refuse_running(path)?;
+        if path.exists() {
+            let text = format!(
+                "Pid_file \"{}\" already exists.  Overwriting!",
+                path.display()
+            );
+            let line = [complaint(&config.log), text.as_bytes()].concat();
+            log.put(Severity::WARNING, &line);
+        }
     }
     let lock = match &personality {
         Some(Personality::Postgrey { dbdir }) => Some(lock(&dbdir.join("postgrey.lock"), &owner)?),
@@ -295,13 +313,7 @@ fn refuse_running(path: &Path) -> Result<(), StartError> {
         Some(pid) if kill(Pid::from_raw(pid), None).is_ok() => {
             Err(StartError::PidfileInUse { pid })
         }
-        _ => {
-            tracing::warn!(
-                "Pid_file \"{}\" already exists.  Overwriting!",
-                path.display()
-            );
-            Ok(())
-        }
+        _ => Ok(()),
     }
 }
 

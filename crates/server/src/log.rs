@@ -20,8 +20,27 @@ use crate::config::{Log, LogTo};
 pub(crate) struct Severity(pub(crate) u8);
 
 impl Severity {
+    pub(crate) const CRITICAL: Self = Self(2);
     pub(crate) const WARNING: Self = Self(4);
+
+    /// The same, of a line that Postgrey says before it has opened its log: in syslog it has the
+    /// facility `user`, and no process number.
+    pub(crate) fn early(self) -> Self {
+        Self(self.0 | EARLY)
+    }
+
+    fn is_early(self) -> bool {
+        self.0 & EARLY != 0
+    }
+
+    /// The number alone.
+    fn number(self) -> u8 {
+        self.0 & !EARLY
+    }
 }
+
+/// No severity has this bit.
+const EARLY: u8 = 0x80;
 
 /// Where lines are put.
 #[derive(Clone)]

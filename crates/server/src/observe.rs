@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use greylatch_core::{Field, Notice, Reason};
 use greylatch_store::StoreError;
 use greylatch_wording::{
-    DecisionRecord, Level, json_line, logfmt_line, postgrey_exempted, postgrey_line,
-    postgrey_notice,
+    DecisionRecord, Level, POSTGREY_COMPLAINT, json_line, logfmt_line, postgrey_exempted,
+    postgrey_line, postgrey_notice,
 };
 
 use crate::clock;
-use crate::config::{Config, LogFormat, LogLevel};
+use crate::config::{Config, Log, LogFormat, LogLevel, LogTo};
 use crate::lists::Remark;
 use crate::log::{LogQueue, Severity};
 
@@ -24,6 +24,8 @@ pub(crate) struct Observer {
     level: LogLevel,
     ident: String,
     exempt_silently: bool,
+    /// What stands before a complaint in this log.
+    complaint: &'static [u8],
     verdicts: [AtomicU64; Reason::ALL.len()],
     /// Since when, in whole seconds, a failing store has been mentioned last.
     store_mentioned: AtomicU64,
@@ -40,6 +42,7 @@ impl Observer {
             level: config.log.level,
             ident: config.log.ident.clone(),
             exempt_silently: config.greylist.exempt_silently,
+            complaint: complaint(&config.log),
             verdicts: std::array::from_fn(|_| AtomicU64::new(0)),
             store_mentioned: AtomicU64::new(0),
         }
@@ -102,8 +105,19 @@ impl Observer {
         self.put(level, line);
     }
 
+    /// Says what is to be said of a list that was read again.
     pub(crate) fn remark(&self, remark: &Remark) {
-        self.put(Level::Warning, remark.text().as_bytes());
+        self.put(Level::Complaint, remark.text().as_bytes());
+    }
+
+    /// The same of one that was read at the start.
+    pub(crate) fn first_remark(&self, remark: &Remark) {
+        if self.complaint.is_empty() {
+            self.remark(remark);
+        } else {
+            let line = [self.complaint, remark.text().as_bytes()].concat();
+            self.queue.put(Severity::WARNING.early(), &line);
+        }
     }
 
     /// The store failed; said at once, and again while it lasts.
@@ -171,12 +185,26 @@ impl Observer {
 
     fn put(&self, level: Level, line: &[u8]) {
         let wanted = match level {
-            Level::Error | Level::Warning => LogLevel::Quiet,
+            Level::Error | Level::Warning | Level::Complaint => LogLevel::Quiet,
             Level::Notice => LogLevel::Normal,
             Level::Info => LogLevel::Verbose,
         };
-        if self.level >= wanted {
-            self.queue.put(Severity(level.severity()), line);
+        if self.level < wanted {
+            return;
         }
+        let severity = Severity(level.severity());
+        if level == Level::Complaint && !self.complaint.is_empty() {
+            self.queue.put(severity, &[self.complaint, line].concat());
+        } else {
+            self.queue.put(severity, line);
+        }
+    }
+}
+
+/// What stands before a complaint in this log.
+pub(crate) fn complaint(log: &Log) -> &'static [u8] {
+    match (log.format, log.to) {
+        (LogFormat::Postgrey, LogTo::Syslog) => POSTGREY_COMPLAINT,
+        _ => b"",
     }
 }

@@ -16,6 +16,8 @@ pub use escape::{escape, escaped};
 pub use explain::explain;
 pub use json::json_line;
 pub use logfmt::logfmt_line;
-pub use postgrey::{Level, postgrey_exempted, postgrey_line, postgrey_notice};
+pub use postgrey::{
+    Level, POSTGREY_COMPLAINT, POSTGREY_END, postgrey_exempted, postgrey_line, postgrey_notice,
+};
 pub use record::DecisionRecord;
 pub use template::{HeaderTemplate, ReplyTemplate};

@@ -16,6 +16,8 @@ pub enum Level {
     Error,
     /// Always written, syslog `warning`.
     Warning,
+    /// As a warning, said by Perl's `warn`: in syslog with [`POSTGREY_COMPLAINT`] before it.
+    Complaint,
     /// Not written with `--quiet`, syslog `notice`.
     Notice,
     /// Written with `--verbose` only, syslog `info`.
@@ -30,12 +32,18 @@ impl Level {
     pub fn severity(self) -> u8 {
         match self {
             Self::Error => 3,
-            Self::Warning => 4,
+            Self::Warning | Self::Complaint => 4,
             Self::Notice => 5,
             Self::Info => 6,
         }
     }
 }
+
+/// What stands before a complaint in syslog.
+pub const POSTGREY_COMPLAINT: &[u8] = b"WARNING: ";
+
+/// What stands in syslog before the reason for which it does not start.
+pub const POSTGREY_END: &[u8] = b"FATAL: ";
 
 /// Appends the decision line.
 pub fn postgrey_line(out: &mut Vec<u8>, record: &DecisionRecord<'_>) {
@@ -151,11 +159,11 @@ pub fn postgrey_notice(out: &mut Vec<u8>, notice: &Notice) -> Level {
         }
         Notice::MissingAttribute(name) => {
             quoted("attribute missing: ", name.as_bytes(), "");
-            Level::Warning
+            Level::Complaint
         }
         Notice::UnreadableAddress(text) => {
             quoted("can't parse client_address from postfix: ", text, "");
-            Level::Warning
+            Level::Complaint
         }
     }
 }
@@ -285,12 +293,12 @@ mod tests {
             ),
             (
                 Notice::MissingAttribute("sender"),
-                Level::Warning,
+                Level::Complaint,
                 "attribute missing: sender",
             ),
             (
                 Notice::UnreadableAddress(b"unknown".to_vec()),
-                Level::Warning,
+                Level::Complaint,
                 "can't parse client_address from postfix: unknown",
             ),
         ];

@@ -32,7 +32,7 @@ impl Journald {
         let mut lost = 0;
         for (severity, line) in lines.iter() {
             let mut datagram =
-                format!("PRIORITY={}\n{}MESSAGE=", severity.0, self.head).into_bytes();
+                format!("PRIORITY={}\n{}MESSAGE=", severity.number(), self.head).into_bytes();
             datagram.extend_from_slice(line);
             datagram.push(b'\n');
             let sent = self

@@ -57,8 +57,13 @@ impl Syslog {
         lines
             .iter()
             .map(|(severity, line)| {
-                let priority = self.facility * 8 + severity.0;
-                let mut datagram = format!("<{priority}>{tag}").into_bytes();
+                let mut datagram = if severity.is_early() {
+                    let priority = USER * 8 + severity.number();
+                    format!("<{priority}>{date} {}: ", self.ident).into_bytes()
+                } else {
+                    let priority = self.facility * 8 + severity.number();
+                    format!("<{priority}>{tag}").into_bytes()
+                };
                 datagram.extend_from_slice(line);
                 datagram
             })
@@ -98,6 +103,7 @@ fn send<'a>(socket: &UnixDatagram, mut left: &'a [Vec<u8>]) -> &'a [Vec<u8>] {
     left
 }
 
+const USER: u8 = 1;
 const MAIL: u8 = 2;
 
 /// The number of a facility by its name in syslog.conf(5).
