@@ -266,7 +266,7 @@ fn prepare(directory: &Path) -> Result<(), Fault> {
     let file = directory.join(FORMAT_FILE);
     let text = match fs::read_to_string(&file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(write_format(directory)?);
+            return Ok(mark(directory)?);
         }
         read => read?,
     };
@@ -277,13 +277,18 @@ fn prepare(directory: &Path) -> Result<(), Fault> {
     }
 }
 
-/// Writes the format file so that a power cut leaves it whole or absent: without its number the
-/// store would count as damaged.
-fn write_format(directory: &Path) -> io::Result<()> {
-    let unfinished = directory.join("greylatch-format.new");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(format!("{FORMAT}\n").as_bytes())?;
+/// Notes the format on disk before anything else is there: after a power cut an empty note would
+/// make the whole store look damaged.
+fn mark(directory: &Path) -> io::Result<()> {
+    let draft = directory.join(format!("{FORMAT_FILE}.draft"));
+    let mut file = File::create(&draft)?;
+    writeln!(file, "{FORMAT}")?;
     file.sync_all()?;
-    fs::rename(&unfinished, directory.join(FORMAT_FILE))?;
-    File::open(directory)?.sync_all()
+    fs::rename(&draft, directory.join(FORMAT_FILE))?;
+    File::open(directory)?.sync_all()?;
+    // The directory itself may be as young. Who may not look into the one above cannot have made it.
+    if let Some(Ok(above)) = directory.parent().map(File::open) {
+        above.sync_all()?;
+    }
+    Ok(())
 }
