@@ -26,7 +26,7 @@ pub(crate) enum Part {
     Kills,
     /// The inputs that fuzzing began with or found.
     FuzzCorpus,
-    /// Random traffic from seeds, against a model.
+    /// Random traffic from seeds, against a model; a year of traffic.
     Simulation,
 }
 
@@ -46,7 +46,7 @@ impl Part {
     /// are those that nobody claims.
     const CLAIMS: &[(Part, &str)] = &[
         (Part::FuzzCorpus, "binary(=corpus)"),
-        (Part::Simulation, "binary(=simulation)"),
+        (Part::Simulation, "binary(=simulation) | binary(=year)"),
         (
             Part::Kills,
             "binary(/^(endurance|faults|floods|kills|power)/) \

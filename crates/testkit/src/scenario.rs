@@ -20,7 +20,7 @@ use greylatch_core::{
     Network, Outcome, Reason, Ruling, School, Seconds, Timestamp, Timing, WindowFrom, decide,
     settled_by_client,
 };
-use greylatch_store::{Commit, Keying, Store};
+use greylatch_store::{Commit, Keying, Store, StoreError};
 
 /// Runs a scenario and gives a line for each answer that is not as written; none is success.
 ///
@@ -183,12 +183,16 @@ impl<'a, S: Store> Latch<'a, S> {
             memory.network_waiting = self.waiting.get(&network).copied().unwrap_or(0);
             let decision = decide(&ruling, &memory, now);
             let done = self.store.commit(&keys, &memory, &decision.change).await;
-            match done.expect("the store answers") {
-                Commit::Conflict(there) => memory = there,
-                Commit::Done => {
-                    self.count(network, &decision);
-                    return decision;
-                }
+            match done {
+                // Its way to say: not so fast.
+                Err(StoreError::Busy) => tokio::task::yield_now().await,
+                done => match done.expect("the store answers") {
+                    Commit::Conflict(there) => memory = there,
+                    Commit::Done => {
+                        self.count(network, &decision);
+                        return decision;
+                    }
+                },
             }
         }
     }

@@ -7,12 +7,13 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use fjall::compaction::filter::{
     CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict,
 };
 use greylatch_core::{Seconds, Timestamp};
+// The system's own monotonic clock, which a test can advance by a year.
+use tokio::time::Instant;
 
 use crate::format;
 use crate::tally::Tally;
