@@ -1,18 +1,17 @@
 //! The daemon while it runs: connections are accepted, signals obeyed, and at the end everything
 //! that was asked is answered and everything that was answered is on disk.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread::{self, available_parallelism};
+use std::sync::{Arc, Mutex};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use greylatch_core::{Reloaded, School, Seconds};
 use greylatch_proto::{PolicyOptions, UnknownRequest};
 use greylatch_store::{AnyStore, Store, StoreError};
-use tokio::runtime::{self, Handle};
+use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
@@ -20,6 +19,7 @@ use tracing::{error, warn};
 
 use crate::accept::{Door, Reception, accept};
 use crate::backend;
+use crate::beat::beat;
 use crate::clock;
 use crate::config::{Config, Identity};
 use crate::connection::Patience;
@@ -78,25 +78,6 @@ pub(crate) fn run(prepared: Prepared) -> Result<(), StartError> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
-
-/// Wakes a thread of the runtime now and then, until what this gives is dropped. The thread that
-/// watches the sockets runs what one of them brings without waking another to watch in its place;
-/// when the disk then holds it up, nobody would be served any more.
-///
-/// Source: tokio 1.54, `runtime/scheduler/multi_thread/worker.rs`, `should_notify_others`.
-fn beat(runtime: Handle) -> io::Result<mpsc::Sender<()>> {
-    let (heart, stopped) = mpsc::channel();
-    let work = move || {
-        while stopped.recv_timeout(BEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
-            runtime.spawn(async {});
-        }
-    };
-    thread::Builder::new().name("beat".into()).spawn(work)?;
-    Ok(heart)
-}
-
-/// How long sockets may be left alone when a thread is held up.
-const BEAT: Duration = Duration::from_millis(50);
 
 /// Threads beside one per core, so that some are left while others wait for a stalled disk.
 const SPARE_WORKERS: usize = 2;

@@ -6,6 +6,7 @@
 
 mod accept;
 mod backend;
+mod beat;
 mod bypass;
 pub mod clock;
 mod config;
