@@ -531,6 +531,41 @@ fn with_privacy_no_address_is_kept() -> Result<()> {
     Ok(())
 }
 
+// option: store.privacy_key
+#[test]
+fn a_store_is_kept_with_one_secret_only() -> Result<()> {
+    let with = |key: &str| {
+        format!(
+            "store.url = \"embedded:DIR/store\"\nstore.privacy = true\n\
+             store.privacy_key = \"DIR/{key}\"\n"
+        )
+    };
+    let server = Server::new(&with("one"))?;
+    server.expect(&[(1_000, &alice(), DEFER)])?;
+    let Server { native, folder } = server;
+    native.stop()?;
+    let mode = fs::metadata(folder.path().join("one"))?
+        .permissions()
+        .mode();
+    ensure!(mode & 0o777 == 0o600, "{mode:o}");
+
+    let native = Native::start(folder.path(), &with("one"))?;
+    let server = Server { native, folder };
+    server.expect(&[(2_000, &alice(), PASS)])?;
+    let Server { native, folder } = server;
+    native.stop()?;
+
+    let mut other = Native::command(folder.path(), &with("other"))?
+        .stderr(std::process::Stdio::piped())
+        .spawn()?;
+    wait_for("its end", LIMIT, || Ok(other.try_wait()?.is_some()))?;
+    let ended = other.wait_with_output()?;
+    let error = String::from_utf8_lossy(&ended.stderr).into_owned();
+    ensure!(ended.status.code() == Some(78), "{}: {error}", ended.status);
+    ensure!(error.contains("so nothing in it would be found"), "{error}");
+    Ok(())
+}
+
 // option: rule.client rule.name rule.sender rule.recipient rule.helo rule.authenticated rule.tls
 #[test]
 fn a_rule_holds_where_its_condition_does() -> Result<()> {

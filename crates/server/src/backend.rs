@@ -1,4 +1,4 @@
-//! The store that the configuration names, and how its keys are made.
+//! The store that the configuration names.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,12 +9,19 @@ use crate::config::{Config, Sync};
 use crate::launch::StartError;
 use crate::paths::store_directory;
 
+/// A store, and how its keys are made.
+pub(crate) struct Backend {
+    pub(crate) store: AnyStore,
+    pub(crate) keying: Keying,
+}
+
 /// Opens the store; an embedded one goes on opening on a thread of its own.
-pub(crate) fn open(config: &Config) -> Result<AnyStore, StartError> {
-    Ok(match store_directory(config)? {
+pub(crate) fn open(config: &Config, keying: Keying) -> Result<Backend, StartError> {
+    let store = match store_directory(config)? {
         Some(directory) => AnyStore::embedded(embedded(config, directory)),
         None => AnyStore::memory(config.greylist.waiting_max.get().into()),
-    })
+    };
+    Ok(Backend { store, keying })
 }
 
 fn embedded(config: &Config, directory: PathBuf) -> EmbeddedOptions {
@@ -27,16 +34,6 @@ fn embedded(config: &Config, directory: PathBuf) -> EmbeddedOptions {
         waiting_max: config.greylist.waiting_max.get().into(),
         store_timeout: Duration::from_millis(config.store.timeout_ms.into()),
         ..EmbeddedOptions::at(directory)
-    }
-}
-
-/// With privacy the keys go over the text's SHA-1, as a Postgrey with `--privacy` has left them, so
-/// that its memory can be taken over; no text is kept.
-pub(crate) fn keying(config: &Config) -> Keying {
-    if config.store.privacy {
-        Keying::Sha1
-    } else {
-        Keying::Plain
     }
 }
 

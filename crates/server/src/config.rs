@@ -290,11 +290,19 @@ pub struct Store {
     pub on_failure: OnFailure,
     /// How long an attempt may wait for the store, in milliseconds.
     pub timeout_ms: u32,
-    /// Keep hashes only, no addresses. Listing, searching and moving to another store then
-    /// cannot work.
+    /// Keep hashes only, no addresses, made with the secret of `privacy_key`. Listing by address,
+    /// searching and moving to another store then cannot work.
     pub privacy: bool,
+    /// The file with the secret of `privacy`: 64 hexadecimal digits, the same on all hosts that
+    /// exchange entries. It is made, for its owner only, when it is not there. Left out:
+    /// `privacy.key` in the store's directory. Example: `"/etc/greylatch/privacy.key"`.
+    pub privacy_key: Option<PathBuf>,
     /// How many entries are held in memory in front of the store.
     pub cache_entries: u32,
+    /// With privacy, keys go over the SHA-1 that Postgrey leaves, so that its memory can be taken
+    /// over; what a personality needs.
+    #[serde(skip)]
+    pub keys_of_postgrey: bool,
 }
 
 impl Default for Store {
@@ -305,7 +313,9 @@ impl Default for Store {
             on_failure: OnFailure::Pass,
             timeout_ms: 1_000,
             privacy: false,
+            privacy_key: None,
             cache_entries: 131_072,
+            keys_of_postgrey: false,
         }
     }
 }

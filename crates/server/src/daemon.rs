@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use greylatch_core::{Reloaded, School, Seconds};
 use greylatch_proto::{PolicyOptions, UnknownRequest};
-use greylatch_store::{AnyStore, Store, StoreError};
+use greylatch_store::{Keying, Store, StoreError};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 use crate::accept::{Door, Reception, accept};
-use crate::backend;
+use crate::backend::{self, Backend};
 use crate::beat::beat;
 use crate::clock;
 use crate::config::{Config, Identity};
@@ -39,6 +39,7 @@ pub(crate) struct Prepared {
     pub(crate) config: Config,
     pub(crate) config_path: Option<PathBuf>,
     pub(crate) personality: Option<Personality>,
+    pub(crate) keying: Keying,
     pub(crate) lists: ListFiles,
     pub(crate) rulebook: Rulebook,
     pub(crate) remarks: Vec<Remark>,
@@ -88,6 +89,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         config,
         config_path,
         personality,
+        keying,
         lists,
         rulebook,
         remarks,
@@ -100,9 +102,9 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
     for remark in &remarks {
         observer.first_remark(remark);
     }
-    let store = backend::open(&config)?;
+    let backend = backend::open(&config, keying)?;
     let (reloads, reloads_asked) = mpsc::channel(CONTROLS_MAX as usize);
-    let desk = Arc::new(desk(&config, rulebook, store, observer, reloads));
+    let desk = Arc::new(desk(&config, rulebook, backend, observer, reloads));
     desk.observer.started();
     let (stop, stopping) = watch::channel(false);
     let reload = Arc::new(Reload {
@@ -149,7 +151,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
 pub(crate) fn desk(
     config: &Config,
     rulebook: Rulebook,
-    store: AnyStore,
+    backend: Backend,
     observer: Observer,
     reload: mpsc::Sender<oneshot::Sender<Reloaded>>,
 ) -> Desk {
@@ -164,9 +166,9 @@ pub(crate) fn desk(
     };
     Desk {
         rulebook: ArcSwap::from_pointee(rulebook),
-        store,
+        store: backend.store,
         observer,
-        settings: DeskSettings::new(config, school),
+        settings: DeskSettings::new(config, school, backend.keying),
         phrases: Phrases::new(config),
         instances,
         waiting: WaitingNetworks::new(config.greylist.retry_window),

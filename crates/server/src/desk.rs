@@ -18,7 +18,6 @@ use greylatch_wording::DecisionRecord;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::backend;
 use crate::clock;
 use crate::config::{Config, Mode, OnFailure};
 use crate::instance::Instances;
@@ -61,7 +60,7 @@ pub(crate) struct DeskSettings {
 }
 
 impl DeskSettings {
-    pub(crate) fn new(config: &Config, school: School) -> Self {
+    pub(crate) fn new(config: &Config, school: School, keying: Keying) -> Self {
         Self {
             dialect: match school {
                 School::Native => AddressDialect::Strict,
@@ -72,7 +71,7 @@ impl DeskSettings {
                 ipv4_prefix: config.greylist.ipv4_prefix,
                 ipv6_prefix: config.greylist.ipv6_prefix,
             },
-            keying: backend::keying(config),
+            keying,
             on_failure: config.store.on_failure,
             learning: config.greylist.mode == Mode::Learn,
             test_time: config.policy.test_time,

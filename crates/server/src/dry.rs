@@ -5,9 +5,11 @@ use std::path::Path;
 
 use greylatch_core::{Answer, Attempt, Explanation, Field, Request, Seconds};
 use greylatch_rules::Source;
+use greylatch_store::Keying;
 use tokio::runtime;
 use tokio::sync::mpsc;
 
+use crate::backend;
 use crate::clock;
 use crate::config::{Config, LogLevel};
 use crate::daemon;
@@ -54,11 +56,12 @@ pub fn look_dry(
     config.policy.test_time = true;
     let (queue, writer) = LogQueue::start(&config.log)?;
     let (rulebook, _) = ListFiles::default().rulebook(&config, &source(path));
-    let store = crate::backend::open(&config)?;
+    // What keys are made with makes no difference to an empty memory.
+    let backend = backend::open(&config, Keying::Plain)?;
     let observer = Observer::new(&config, queue);
     // Nobody asks this desk for a reload.
     let (reload, _) = mpsc::channel(1);
-    let desk = daemon::desk(&config, rulebook, store, observer, reload);
+    let desk = daemon::desk(&config, rulebook, backend, observer, reload);
     desk.remembers.send_replace(true);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()

@@ -21,6 +21,7 @@ use crate::lists::ListFiles;
 use crate::log::{LogQueue, Severity, diagnostics};
 use crate::observe::complaint;
 use crate::paths::{control_path, store_directory};
+use crate::privacy::{self, PrivacyError};
 
 /// What to run.
 pub struct Launch {
@@ -96,6 +97,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The keys of the store cannot be made, or are others than before.
+    #[error("cannot start")]
+    Privacy(#[from] PrivacyError),
     /// `store.url` names no store that there is.
     #[error("store.url = \"{url}\" names no store; write \"embedded:DIRECTORY\" or \"memory:\"")]
     StoreUrl {
@@ -155,6 +159,7 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
     let origin = source(config_path.as_deref());
     let (rulebook, remarks) = lists.rulebook(&config, &origin);
     prepare_directories(&config, &owner)?;
+    let keying = privacy::keying(&config, &owner)?;
     fit_connections(&mut config.listen.connections_max);
     let policy = bind_all(&config)?;
     let control = bind_control(&config, &owner)?;
@@ -166,6 +171,7 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
         config,
         config_path,
         personality,
+        keying,
         lists,
         rulebook,
         remarks,

@@ -23,6 +23,7 @@ mod log;
 mod observe;
 mod paths;
 mod phrases;
+mod privacy;
 mod takeover;
 mod waiting;
 
@@ -33,3 +34,4 @@ pub use launch::{Launch, Personality, StartError, run};
 pub use listen::ListenError;
 pub use lists::Remark;
 pub use paths::{control_path, store_url};
+pub use privacy::PrivacyError;

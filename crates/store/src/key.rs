@@ -92,6 +92,20 @@ impl Keying {
         self.hash(kind, &[digits])
     }
 
+    /// How keys are made, in words that tell every two ways apart and no secret: what stands
+    /// behind "kept".
+    #[must_use]
+    pub fn mark(&self) -> String {
+        match self {
+            Self::Plain => "without a secret".into(),
+            Self::Keyed(secret) => {
+                let hash = blake3::keyed_hash(secret, b"the mark of this secret").to_hex();
+                format!("with the secret {}", &hash[..16])
+            }
+            Self::Sha1 => "with the hashes of Postgrey".into(),
+        }
+    }
+
     /// Whether the text is kept beside the records.
     #[must_use]
     pub fn keeps_text(&self) -> bool {
@@ -273,6 +287,21 @@ mod tests {
         }
         let hashed = [one, other].map(|parts| keys(Keying::Sha1, School::Native, parts).triplet());
         assert_eq!(hashed[0], hashed[1]);
+    }
+
+    #[test]
+    fn every_way_of_making_keys_has_a_mark_of_its_own() {
+        let ways = [
+            Keying::Plain,
+            Keying::Sha1,
+            Keying::Keyed([0; 32]),
+            Keying::Keyed([1; 32]),
+        ];
+        let mut marks = ways.map(|keying| keying.mark()).to_vec();
+        assert_eq!(marks[3], "with the secret 8c731485c2c6ca18");
+        marks.sort();
+        marks.dedup();
+        assert_eq!(marks.len(), ways.len());
     }
 
     #[test]

@@ -252,6 +252,7 @@ impl File {
             "Then" => "word",
             "Vec<Listener>" => "list of sockets",
             "Vec<Network>" => "list of addresses and networks",
+            "PathBuf" => "file",
             "Vec<PathBuf>" => "list of files",
             "Vec<Spanned<String>>" => "list of texts",
             name => {

@@ -90,6 +90,7 @@ pub(crate) fn translate(
     config.listen.control = Some(Endpoint::Unix(store.join("control")));
     config.store.url = Some(format!("embedded:{}", store.display()));
     config.store.privacy = options.privacy;
+    config.store.keys_of_postgrey = true;
     Ok(Translated { config, dbdir })
 }
 
