@@ -179,6 +179,9 @@ fn has_examples(workspace: &Workspace) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -197,5 +200,32 @@ mod tests {
         }
         assert!(Part::Unit.filter().starts_with("all() - ("));
         assert_eq!(excluded(Part::Unit), Part::CLAIMS.len());
+    }
+
+    #[test]
+    fn the_corpus_of_every_fuzz_target_is_replayed() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let names = |folder: &str| -> Vec<_> {
+            let files = fs::read_dir(root.join(folder)).expect("a folder");
+            files
+                .map(|file| file.expect("a file").path())
+                .map(|path| path.file_stem().expect("a name").to_owned())
+                .collect()
+        };
+        let replays: Vec<String> = names("crates")
+            .iter()
+            .map(|of| root.join("crates").join(of).join("tests/corpus.rs"))
+            .filter_map(|path| fs::read_to_string(path).ok())
+            .collect();
+        let targets = names("fuzz/fuzz_targets");
+        assert!(targets.len() > 2, "{targets:?}");
+        for target in targets {
+            let replay = format!("replay(\"{}\",", target.display());
+            assert!(
+                replays.iter().any(|test| test.contains(&replay)),
+                "{} is in no crates/*/tests/corpus.rs",
+                target.display()
+            );
+        }
     }
 }
