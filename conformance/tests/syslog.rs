@@ -220,8 +220,8 @@ fn everything_logged(program: Program, options: &[&str]) -> Result<Vec<String>> 
     fs::write(&clients, "listed.example\ntwo words\n")?;
     fs::write(&recipients, "postmaster@\nnot an address\n")?;
     let mut words = vec![
-        format!("--whitelist-clients={}/missing", folder.path().display()),
         format!("--whitelist-clients={}", clients.display()),
+        format!("--whitelist-clients={}/missing", folder.path().display()),
         format!("--whitelist-recipients={}", recipients.display()),
     ];
     words.extend(options.iter().map(|&word| word.to_owned()));

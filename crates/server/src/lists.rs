@@ -88,6 +88,15 @@ impl Remark {
         }
     }
 
+    /// The file that it is about.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Unreadable { path, .. } => Some(path),
+            Self::Line(line) => Some(Path::new(&line.path)),
+            Self::Shipped => None,
+        }
+    }
+
     /// Whether something does not count that was meant to.
     #[must_use]
     pub fn is_error(&self) -> bool {
@@ -129,6 +138,14 @@ impl ListFiles {
         };
         let (rules, diagnostics) = RuleSet::build(terms(&config.greylist), &sources);
         remarks.extend(diagnostics.into_iter().map(Remark::Line));
+        // File by file, as Postgrey tells them; our own rules first.
+        let files = config.lists.clients.iter().chain(&config.lists.recipients);
+        let files: Vec<&Path> = files.map(PathBuf::as_path).collect();
+        remarks.sort_by_key(|remark| {
+            let path = remark.path();
+            let place = files.iter().position(|file| Some(*file) == path);
+            (path.is_none(), place)
+        });
         (
             Rulebook {
                 bypass: Bypass::new(config),
