@@ -34,18 +34,21 @@ fn damaged_files_are_moved_aside_and_serving_goes_on() -> Result<()> {
         asker.prove("other@sender.example")?;
         drop(asker);
         assert!(serving.stop()?.success());
-        damage(&store)?;
+        damage(&store.join("records"))?;
         let mut serving = start(folder.path(), &store)?;
         with_neighbour(serving.endpoint(), || {
             let mut asker = Asker::new(&serving)?;
             asker.until_well()?;
             serving.wait_for_log("the store is down: the files are damaged")?;
-            serving.wait_for_log("store.damaged-1; an empty one is begun, and every sender")?;
+            serving
+                .wait_for_log("store/records.damaged-1; an empty one is begun, and every sender")?;
             // It was forgotten, and is learned again.
             asker.prove(KNOWN)?;
             asker.nobody_is_forgotten()
         })?;
-        assert!(folder.path().join("store.damaged-1").is_dir());
+        assert!(store.join("records.damaged-1").is_dir());
+        // What the administrator asks at is where it was.
+        assert!(serving.verdicts("retry")? > 0);
         assert!(serving.daemon().is_running()?);
         assert!(serving.stop()?.success());
     }

@@ -7,7 +7,7 @@ use greylatch_store::{AnyStore, EmbeddedOptions, Keying};
 
 use crate::config::{Config, Sync};
 use crate::launch::StartError;
-use crate::paths::store_directory;
+use crate::paths::{records_directory, store_directory};
 
 /// A store, and how its keys are made.
 pub(crate) struct Backend {
@@ -18,7 +18,7 @@ pub(crate) struct Backend {
 /// Opens the store; an embedded one goes on opening on a thread of its own.
 pub(crate) fn open(config: &Config, keying: Keying) -> Result<Backend, StartError> {
     let store = match store_directory(config)? {
-        Some(directory) => AnyStore::embedded(embedded(config, directory)),
+        Some(directory) => AnyStore::embedded(embedded(config, records_directory(&directory))),
         None => AnyStore::memory(config.greylist.waiting_max.get().into()),
     };
     Ok(Backend { store, keying })

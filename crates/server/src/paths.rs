@@ -40,6 +40,12 @@ pub(crate) fn store_directory(config: &Config) -> Result<Option<PathBuf>, StartE
     }
 }
 
+/// Where the records are, in the directory of the store: what is damaged is moved aside within that
+/// directory, which is the daemon's own, and takes neither socket nor secret with it.
+pub(crate) fn records_directory(store: &Path) -> PathBuf {
+    store.join("records")
+}
+
 /// Source: systemd.exec(5) `$STATE_DIRECTORY`; XDG Base Directory Specification
 /// `$XDG_STATE_HOME`; hier(7) /var/lib for root.
 fn state_directory() -> PathBuf {
