@@ -314,7 +314,7 @@ impl Default for Store {
             timeout_ms: 1_000,
             privacy: false,
             privacy_key: None,
-            cache_entries: 131_072,
+            cache_entries: 262_144,
             keys_of_postgrey: false,
         }
     }

@@ -43,7 +43,7 @@ pub struct EmbeddedOptions {
     pub directory: PathBuf,
     /// What an answer waits for.
     pub sync: Sync,
-    /// Records held in memory in front of the tree, about 100 bytes each.
+    /// Records held in memory in front of the tree, about 60 bytes each.
     pub cache_entries: usize,
     /// Bytes of the tree's blocks held in memory.
     pub block_cache_bytes: u64,
@@ -68,8 +68,8 @@ impl EmbeddedOptions {
         Self {
             directory: directory.into(),
             sync: Sync::Interval,
-            cache_entries: 131_072,
-            block_cache_bytes: 16 << 20,
+            cache_entries: 262_144,
+            block_cache_bytes: 32 << 20,
             waiting_max: 4_000_000,
             store_timeout: Duration::from_secs(1),
             open_wait: Duration::from_secs(5),

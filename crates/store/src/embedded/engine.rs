@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use fjall::config::PartitioningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use greylatch_core::{Census, Change, Memory, Page, Query, Record, Timestamp};
 use tokio::time::timeout;
@@ -85,6 +86,12 @@ impl Engine {
             KeyspaceCreateOptions::default()
                 .manual_journal_persist(true)
                 .max_memtable_size(u64::MAX)
+                // Uncut, the filter and the index of a large table are read whole, 600 KB each, for
+                // a single key that is in no cache.
+                .filter_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+                .index_block_partitioning_policy(PartitioningPolicy::new([false, false, true]))
+                // What is not there is known before (`seen`).
+                .expect_point_read_hits(true)
         })?;
         Ok(Self {
             database,
