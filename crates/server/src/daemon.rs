@@ -171,7 +171,10 @@ pub(crate) fn desk(
         settings: DeskSettings::new(config, school, backend.keying),
         phrases: Phrases::new(config),
         instances,
-        waiting: WaitingNetworks::new(config.greylist.retry_window),
+        waiting: WaitingNetworks::new(
+            config.greylist.retry_window,
+            config.greylist.waiting_max.get(),
+        ),
         connections: AtomicU32::new(0),
         started: clock::now(),
         reload,
@@ -305,6 +308,7 @@ async fn remember(desk: Arc<Desk>, personality: Option<Personality>, reload: Arc
 async fn sweep(desk: Arc<Desk>) {
     loop {
         sleep(SWEEP).await;
+        desk.waiting.expire(clock::now());
         if let Err(error) = desk.store.sweep(clock::now()).await {
             warn!("expired entries could not be looked after: {error}");
         }

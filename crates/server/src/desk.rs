@@ -124,6 +124,7 @@ impl Desk {
         let case = self.open(attempt, clock::now());
         let rulebook = self.rulebook.load_full();
         let (ruling, rule) = rulebook.rule(attempt, case.client);
+        let ruling = self.narrowed(ruling);
         let decision = self.settle(&case, &ruling).await;
         if decision.reason == Reason::Unreadable {
             let text = attempt.text(Field::ClientAddress).to_vec();
@@ -142,6 +143,15 @@ impl Desk {
         self.observer
             .decided(&mut visitor.line, &record, case.client);
         self.verdict(&case, &decision, header)
+    }
+
+    /// The ruling with less room for each network while a flood takes it.
+    fn narrowed(&self, mut ruling: Ruling) -> Ruling {
+        if let Ruling::Greylist(terms) = &mut ruling {
+            let max = &mut terms.waiting_max;
+            *max = max.map(|max| self.waiting.allowance(max));
+        }
+        ruling
     }
 
     fn open<'a>(&self, attempt: &'a Attempt, now: Timestamp) -> Case<'a> {

@@ -46,6 +46,7 @@ impl Desk {
         case.now = case.now.plus(later);
         let rulebook = self.rulebook.load();
         let (ruling, rule) = rulebook.rule(attempt, case.client);
+        let ruling = self.narrowed(ruling);
         let (memory, triplet) = match case.client {
             Some(client) => (
                 self.recall(attempt, client, case.now).await?,
