@@ -14,8 +14,10 @@ use greylatch_wording::escaped;
 use crate::arguments::{EntriesAction, EntriesArguments, Selection, StandingArgument};
 use crate::control::Control;
 
-/// Records sent to the server at once.
+/// Records sent to the server at once, and bytes of the lines they are read from. A request holds
+/// a record in the same words, and the server takes one of up to 1 MiB.
 const BATCH: usize = 500;
+const BATCH_BYTES: usize = 256 << 10;
 
 pub(crate) fn run(arguments: &EntriesArguments) -> anyhow::Result<ExitCode> {
     let mut control = Control::open(&arguments.control)?;
@@ -154,14 +156,22 @@ fn remove(control: &mut Control, selection: &Selection) -> anyhow::Result<ExitCo
 
 fn import(control: &mut Control, lines: impl BufRead) -> anyhow::Result<ExitCode> {
     let mut batch = Vec::with_capacity(BATCH);
-    let (mut stored, mut refused) = (0, 0);
+    let (mut stored, mut refused, mut bytes) = (0, 0, 0);
     for (nth, line) in lines.lines().enumerate() {
         let line = line.with_context(|| format!("line {} cannot be read", nth + 1))?;
         if line.trim().is_empty() {
             continue;
         }
         match record_from_json(&line) {
-            Ok(record) => batch.push(record),
+            Ok(record) => {
+                // The batch goes first when this one would make it too long.
+                if bytes + line.len() > BATCH_BYTES && !batch.is_empty() {
+                    stored += put(control, std::mem::take(&mut batch))?;
+                    bytes = 0;
+                }
+                bytes += line.len();
+                batch.push(record);
+            }
             Err(error) => {
                 refused += 1;
                 writeln!(io::stderr(), "line {}: {error}", nth + 1)?;
@@ -169,6 +179,7 @@ fn import(control: &mut Control, lines: impl BufRead) -> anyhow::Result<ExitCode
         }
         if batch.len() >= BATCH {
             stored += put(control, std::mem::take(&mut batch))?;
+            bytes = 0;
         }
     }
     stored += put(control, batch)?;
