@@ -662,6 +662,32 @@ fn a_decision_is_written_in_the_form_that_is_told() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_forms_with_fields_say_the_network_and_how_long_the_store_took() -> Result<()> {
+    for (format, net, store_ms) in [
+        ("logfmt", " net=192.0.2.0/24 ", " store_ms="),
+        ("json", "\"net\":\"192.0.2.0/24\"", "\"store_ms\":"),
+    ] {
+        let log = log_of_one(&format!("log.format = \"{format}\"\n"))?;
+        ensure!(log.contains(net) && log.contains(store_ms), "{log}");
+        let exempt = log_of_exempt(format)?;
+        ensure!(
+            exempt.contains(net) && !exempt.contains(store_ms),
+            "{exempt}"
+        );
+    }
+    Ok(())
+}
+
+/// What is logged of mail that needs no store.
+fn log_of_exempt(format: &str) -> Result<String> {
+    let server = Server::new(&format!(
+        "log.format = \"{format}\"\ncluster.hosts = [\"192.0.2.7\"]\n"
+    ))?;
+    server.expect(&[(1_000, &alice(), PASS)])?;
+    server.native.stop()
+}
+
 // option: log.to
 #[test]
 fn lines_go_where_the_option_says() -> Result<()> {

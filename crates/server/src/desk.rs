@@ -18,7 +18,7 @@ use greylatch_wording::DecisionRecord;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::clock;
+use crate::clock::{self, monotonic};
 use crate::config::{Config, Mode, OnFailure};
 use crate::instance::Instances;
 use crate::lists::Rulebook;
@@ -125,7 +125,10 @@ impl Desk {
         let rulebook = self.rulebook.load_full();
         let (ruling, rule) = rulebook.rule(attempt, case.client);
         let ruling = self.narrowed(ruling);
+        let asks_store = matches!(ruling, Ruling::Greylist(_)) && case.client.is_some();
+        let asked = (asks_store && self.observer.writes_fields()).then(monotonic);
         let decision = self.settle(&case, &ruling).await;
+        let store_ms = asked.map(|asked| asked.elapsed().as_millis());
         if decision.reason == Reason::Unreadable {
             let text = attempt.text(Field::ClientAddress).to_vec();
             self.notice(visitor, &Notice::UnreadableAddress(text));
@@ -135,6 +138,11 @@ impl Desk {
         let record = DecisionRecord {
             frontend: "policy",
             attempt,
+            net: case
+                .client
+                .filter(|_| self.observer.writes_fields())
+                .map(|client| self.settings.identity.network(client)),
+            store_ms: store_ms.and_then(|ms| u64::try_from(ms).ok()),
             decision: &decision,
             header_sent: header.is_some(),
             rule: rule.as_deref(),

@@ -134,6 +134,11 @@ impl Observer {
         }
     }
 
+    /// Whether decision lines have fields of their own making, so that it is worth finding them out.
+    pub(crate) fn writes_fields(&self) -> bool {
+        self.level >= LogLevel::Normal && self.format != LogFormat::Postgrey
+    }
+
     pub(crate) fn is_verbose(&self) -> bool {
         self.level == LogLevel::Verbose
     }

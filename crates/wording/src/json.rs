@@ -22,11 +22,17 @@ pub fn json_line(out: &mut Vec<u8>, record: &DecisionRecord<'_>) {
     push(out, "reason", reason);
     push(out, "frontend", record.frontend);
     push(out, "client", &client);
+    if let Some(net) = record.net {
+        push(out, "net", &net.to_string());
+    }
     push(out, "name", &escaped(attempt.text(Field::ClientName)));
     push(out, "sender", &sender);
     push(out, "recipient", &recipient);
     number(out, "wait_s", decision.wait.0);
     number(out, "age_s", decision.age.0);
+    if let Some(store_ms) = record.store_ms {
+        number(out, "store_ms", store_ms);
+    }
     if let Some(rule) = record.rule {
         push(out, "rule", &escaped(rule.as_bytes()));
     }
@@ -56,7 +62,7 @@ fn push(out: &mut Vec<u8>, name: &str, text: &str) {
     out.push(b'"');
 }
 
-fn number(out: &mut Vec<u8>, name: &str, number: i64) {
+fn number(out: &mut Vec<u8>, name: &str, number: impl ToString) {
     key(out, name);
     out.extend_from_slice(number.to_string().as_bytes());
 }
@@ -79,6 +85,8 @@ mod tests {
             &DecisionRecord {
                 frontend: "policy",
                 attempt: &attempt,
+                net: "192.0.2.0/24".parse().ok(),
+                store_ms: Some(0),
                 decision: &decision,
                 header_sent: false,
                 rule: None,
@@ -87,7 +95,7 @@ mod tests {
         );
         assert_eq!(
             String::from_utf8_lossy(&line),
-            r#"{"msg":"pass <a\"\\\\x1b\\xff@example.com> to <> from 192.0.2.9: known","verdict":"pass","reason":"known","frontend":"policy","client":"192.0.2.9","name":"","sender":"a\"\\\\x1b\\xff@example.com","recipient":"","wait_s":0,"age_s":0,"queue_id":""}"#
+            r#"{"msg":"pass <a\"\\\\x1b\\xff@example.com> to <> from 192.0.2.9: known","verdict":"pass","reason":"known","frontend":"policy","client":"192.0.2.9","net":"192.0.2.0/24","name":"","sender":"a\"\\\\x1b\\xff@example.com","recipient":"","wait_s":0,"age_s":0,"store_ms":0,"queue_id":""}"#
         );
     }
 }

@@ -13,6 +13,9 @@ pub fn logfmt_line(out: &mut Vec<u8>, record: &DecisionRecord<'_>) {
     push(out, "reason", decision.reason.word().as_bytes());
     push(out, "frontend", record.frontend.as_bytes());
     push(out, "client", attempt.text(Field::ClientAddress));
+    if let Some(net) = record.net {
+        push(out, "net", net.to_string().as_bytes());
+    }
     push(out, "name", attempt.text(Field::ClientName));
     push(out, "sender", attempt.text(Field::Sender));
     push(out, "recipient", attempt.text(Field::Recipient));
@@ -21,6 +24,9 @@ pub fn logfmt_line(out: &mut Vec<u8>, record: &DecisionRecord<'_>) {
     }
     if decision.age.0 > 0 {
         push(out, "age_s", decision.age.0.to_string().as_bytes());
+    }
+    if let Some(store_ms) = record.store_ms {
+        push(out, "store_ms", store_ms.to_string().as_bytes());
     }
     if let Some(rule) = record.rule {
         push(out, "rule", rule.as_bytes());
@@ -69,6 +75,8 @@ mod tests {
             &DecisionRecord {
                 frontend: "policy",
                 attempt: &attempt,
+                net: "192.0.2.0/24".parse().ok(),
+                store_ms: Some(3),
                 decision: &decision,
                 header_sent: false,
                 rule: Some("greylatch.toml:3: greylist"),
@@ -77,8 +85,8 @@ mod tests {
         );
         assert_eq!(
             String::from_utf8_lossy(&line),
-            "verdict=defer reason=new frontend=policy client=192.0.2.9 name=mx.example.com sender=\"\" \
-             recipient=\"\\\"a b\\\"@example.org\" wait_s=60 rule=\"greylatch.toml:3: greylist\" queue_id=4F9"
+            "verdict=defer reason=new frontend=policy client=192.0.2.9 net=192.0.2.0/24 name=mx.example.com sender=\"\" \
+             recipient=\"\\\"a b\\\"@example.org\" wait_s=60 store_ms=3 rule=\"greylatch.toml:3: greylist\" queue_id=4F9"
         );
     }
 }

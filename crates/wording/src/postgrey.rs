@@ -180,6 +180,8 @@ mod tests {
             .iter()
             .for_each(|(field, text)| attempt.set(*field, text));
         let record = DecisionRecord {
+            net: None,
+            store_ms: None,
             frontend: "policy",
             attempt: &attempt,
             decision: &decision,

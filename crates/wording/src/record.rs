@@ -1,6 +1,6 @@
 //! What a decision line is made of, whatever the dialect.
 
-use greylatch_core::{Attempt, Decision, Outcome};
+use greylatch_core::{Attempt, Decision, Network, Outcome};
 
 /// One decision, as it is logged.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +9,10 @@ pub struct DecisionRecord<'a> {
     pub frontend: &'static str,
     /// The attempt.
     pub attempt: &'a Attempt,
+    /// The network that the client counts as, for the dialects with fields.
+    pub net: Option<Network>,
+    /// How long the store took, in milliseconds, when it was asked; for the dialects with fields.
+    pub store_ms: Option<u64>,
     /// What was decided.
     pub decision: &'a Decision,
     /// The MTA was given a header for this message.
