@@ -213,6 +213,8 @@ fn it_becomes_the_user_and_the_groups_it_is_told() -> Result<()> {
     // Only root can become somebody else.
     if is_root()? {
         let mut server = Server::new("process.user = \"1\"\nprocess.group = \"2,3\"\n")?;
+        // It answers once privileges are dropped; its sockets are there before.
+        server.expect(&[(1_000, &alice(), DEFER)])?;
         let pid = server.native.daemon().pid();
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         for line in ["Uid:\t1\t1\t1\t1", "Gid:\t2\t2\t2\t2", "Groups:\t2 3 "] {
