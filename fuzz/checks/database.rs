@@ -16,12 +16,13 @@ pub(crate) fn check(input: &[u8]) {
     };
     // An item is at least three bytes and its place two; damage costs a page or an item.
     let items_max = input.len() + 16;
+    let pages = first.pages();
     let mut triplets = first.triplets(NOW_S);
     let mut given = 0;
     while let Some(read) = triplets.next() {
         given += 1;
         assert!(given <= items_max, "it does not end");
-        assert!(triplets.page() <= triplets.pages());
+        assert!(triplets.page() <= pages);
         match read {
             Ok(triplet) => {
                 assert!(triplet.first_s <= triplet.last_s && triplet.last_s <= NOW_S);

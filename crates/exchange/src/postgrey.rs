@@ -133,11 +133,6 @@ pub struct Triplets<R = File> {
 }
 
 impl<R: Read + Seek> Triplets<R> {
-    /// How many pages the file has.
-    pub fn pages(&self) -> u32 {
-        self.leaves.pages()
-    }
-
     /// The page that the last item came from, counted from 0.
     pub fn page(&self) -> u32 {
         self.leaves.current()
@@ -225,6 +220,11 @@ pub struct Clients<R = File> {
 }
 
 impl<R: Read + Seek> Clients<R> {
+    /// The page that the last item came from, counted from 0.
+    pub fn page(&self) -> u32 {
+        self.leaves.current()
+    }
+
     /// What has been given and skipped so far.
     pub fn counts(&self) -> Counts {
         self.counts

@@ -145,10 +145,11 @@ fn keys_come_apart_for_people_to_read() {
 #[test]
 fn progress_runs_to_the_last_page() {
     let file = PostgreyFile::open(&fixture("default.db")).unwrap();
+    assert_eq!(file.pages(), 5);
     let mut triplets = file.triplets(NOW_S);
-    assert_eq!((triplets.page(), triplets.pages()), (0, 5));
+    assert_eq!(triplets.page(), 0);
     assert_eq!(triplets.by_ref().count(), 72);
-    assert_eq!((triplets.page(), triplets.pages()), (4, 5));
+    assert_eq!(triplets.page(), 4);
 }
 
 #[test]

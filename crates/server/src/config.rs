@@ -4,6 +4,7 @@
 //! The doc comment of a field is its entry in the manual.
 
 mod endpoint;
+mod facility;
 mod text;
 
 use std::num::NonZeroU32;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use endpoint::{Endpoint, Listener};
+pub use facility::Facility;
 pub use text::{ConfigError, ConfigProblem};
 
 /// The whole configuration.
@@ -413,7 +415,8 @@ pub struct Log {
     /// The name in front of a line in syslog and in the journal.
     pub ident: String,
     /// The syslog facility.
-    pub facility: String,
+    #[serde(deserialize_with = "text::from_text")]
+    pub facility: Facility,
 }
 
 impl Default for Log {
@@ -423,7 +426,7 @@ impl Default for Log {
             to: LogTo::Auto,
             level: LogLevel::Normal,
             ident: "greylatch".into(),
-            facility: "mail".into(),
+            facility: Facility::MAIL,
         }
     }
 }

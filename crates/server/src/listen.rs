@@ -119,17 +119,17 @@ fn bind_tcp(at: &Endpoint, host: &str, port: u16, backlog: u32) -> Result<Vec<Bo
     let mut failed = None;
     for mut address in addresses {
         address.set_port(port);
-        match TcpListener::bind(address) {
+        let is_every = host.is_empty() || host == "*";
+        let socket = TcpListener::bind(address).or_else(|source| {
+            // A host without IPv6 still has every address of IPv4.
+            let every_v4 = (std::net::Ipv4Addr::UNSPECIFIED, port);
+            let v4 = is_every.then(|| TcpListener::bind(every_v4).ok());
+            v4.flatten().ok_or(source)
+        });
+        match socket {
             Ok(socket) => {
                 set_backlog(&socket, backlog);
                 bound.push(Bound::Tcp(socket));
-            }
-            Err(source) if host.is_empty() || host == "*" => {
-                let every_v4 = (std::net::Ipv4Addr::UNSPECIFIED, port);
-                match TcpListener::bind(every_v4) {
-                    Ok(socket) => bound.push(Bound::Tcp(socket)),
-                    Err(_) => failed = Some(source),
-                }
             }
             Err(source) => failed = Some(source),
         }

@@ -113,10 +113,10 @@ impl Sink {
     fn open(log: &Log) -> Self {
         match log.to {
             LogTo::Stderr => Self::Stderr(stderr::Stderr),
-            LogTo::Syslog => Self::Syslog(syslog::Syslog::new(&log.ident, &log.facility)),
-            LogTo::Journald => Self::Journald(journald::Journald::new(&log.ident, &log.facility)),
+            LogTo::Syslog => Self::Syslog(syslog::Syslog::new(&log.ident, log.facility)),
+            LogTo::Journald => Self::Journald(journald::Journald::new(&log.ident, log.facility)),
             LogTo::Auto if journald::is_our_stderr() => {
-                Self::Journald(journald::Journald::new(&log.ident, &log.facility))
+                Self::Journald(journald::Journald::new(&log.ident, log.facility))
             }
             LogTo::Auto => Self::Stderr(stderr::Stderr),
         }

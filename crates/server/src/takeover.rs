@@ -9,8 +9,8 @@ use greylatch_core::{
     ClientRecord, Entry, Record, School, Seconds, Timing, Triplet, postgrey_text,
 };
 use greylatch_exchange::{
-    ClientKey, Completeness, ExchangeError, PostgreyClient, PostgreyFile, PostgreyTriplet,
-    TripletKey,
+    ClientKey, Clients, Completeness, ExchangeError, PostgreyClient, PostgreyFile, PostgreyTriplet,
+    TripletKey, Triplets,
 };
 use greylatch_store::{Kind, Store, StoreError};
 use tracing::{error, info, warn};
@@ -24,7 +24,7 @@ use crate::lists::terms;
 const BATCH: usize = 1_000;
 
 /// How often progress is told.
-const PROGRESS: Duration = Duration::from_secs(5);
+const PROGRESS: Duration = Duration::from_secs(1);
 
 /// Beside our store: Postgrey's memory has been taken over.
 const MARK: &str = "taken-over";
@@ -48,10 +48,13 @@ pub(crate) async fn run(desk: &Desk, dbdir: &Path, config: &Config) {
     info!("taking over Postgrey's memory from {}", dbdir.display());
     let timing = terms(&config.greylist).timing;
     let school = desk.settings.identity.school;
-    let triplets = take(desk, &database, |file| {
-        file.triplets(clock::now().0)
-            .map(move |read| read.map(|triplet| triplet_record(triplet, school, &timing, desk)))
-    });
+    let triplets = take(
+        desk,
+        &database,
+        |file| file.triplets(clock::now().0),
+        Triplets::page,
+        |triplet| triplet_record(triplet, school, &timing, desk),
+    );
     let mut taken = match triplets.await {
         Ok(taken) => taken,
         Err(error) => {
@@ -61,10 +64,13 @@ pub(crate) async fn run(desk: &Desk, dbdir: &Path, config: &Config) {
     };
     let clients = dbdir.join("postgrey_clients.db");
     if clients.exists() {
-        let clients = take(desk, &clients, |file| {
-            file.clients(clock::now().0)
-                .map(move |read| read.map(|client| client_record(client, timing.lifetime, desk)))
-        });
+        let clients = take(
+            desk,
+            &clients,
+            |file| file.clients(clock::now().0),
+            Clients::page,
+            |client| client_record(client, timing.lifetime, desk),
+        );
         match clients.await {
             Ok(clients) => taken += clients,
             Err(error) => error!("Postgrey's exempt clients cannot be taken over: {error}"),
@@ -79,14 +85,17 @@ pub(crate) async fn run(desk: &Desk, dbdir: &Path, config: &Config) {
     }
 }
 
-/// Stores what `records` makes of a file; gives how many there were.
-async fn take<I, S>(
+/// Stores what `convert` makes of the `records` of a file; gives how many there were. `page` says
+/// how far the reading is.
+async fn take<T, I, S>(
     desk: &Desk,
     path: &Path,
     records: impl FnOnce(PostgreyFile) -> I,
+    page: impl Fn(&I) -> u32,
+    convert: impl Fn(T) -> Option<Record>,
 ) -> Result<u64, TakeoverError>
 where
-    I: Iterator<Item = Result<Option<Record>, S>>,
+    I: Iterator<Item = Result<T, S>>,
     S: std::fmt::Display,
 {
     match Completeness::of(path)? {
@@ -96,9 +105,11 @@ where
     let mut batch = Vec::with_capacity(BATCH);
     let (mut taken, mut skipped, mut told) = (0_u64, 0_u64, monotonic());
     let file = PostgreyFile::open(path)?;
-    info!("reading {} pages of {}", file.pages(), path.display());
-    for read in records(file) {
-        match read {
+    let pages = file.pages();
+    info!("reading {pages} pages of {}", path.display());
+    let mut records = records(file);
+    while let Some(read) = records.next() {
+        match read.map(&convert) {
             Ok(Some(record)) => batch.push(record),
             Ok(None) => skipped += 1,
             Err(why) => {
@@ -114,7 +125,8 @@ where
             batch.clear();
             if told.elapsed() >= PROGRESS {
                 told = monotonic();
-                info!("{taken} records taken over so far");
+                let page = page(&records);
+                info!("{taken} records taken over, page {page} of {pages}");
             }
         }
     }

@@ -249,6 +249,7 @@ impl File {
             "Seconds" => "length of time",
             "String" => "text",
             "Endpoint" => "socket",
+            "Facility" => "name of a syslog facility",
             "Then" => "word",
             "Vec<Listener>" => "list of sockets",
             "Vec<Network>" => "list of addresses and networks",
@@ -352,8 +353,11 @@ fn length_of_time(product: &str) -> Result<String> {
     Ok(format!("\"{}{unit}\"", seconds / length))
 }
 
-/// `PostgreyByHost` as serde's kebab-case writes it.
+/// `PostgreyByHost` as serde's kebab-case writes it, and `MAIL`, a constant, as `mail`.
 fn kebab(name: &str) -> String {
+    if !name.contains(char::is_lowercase) {
+        return name.to_lowercase();
+    }
     let mut word = String::new();
     for (at, letter) in name.chars().enumerate() {
         if at > 0 && letter.is_uppercase() {

@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use greylatch_core::Seconds;
-use greylatch_server::{Config, Endpoint, Identity, Listener, LogFormat, LogLevel, LogTo};
+use greylatch_server::{
+    Config, Endpoint, Facility, Identity, Listener, LogFormat, LogLevel, LogTo,
+};
 
 use super::options::Options;
 
@@ -280,7 +282,8 @@ fn log(options: &Options, config: &mut Config) {
     };
     config.log.ident = "postgrey".into();
     if let Some(facility) = given(&options.syslog_facility) {
-        config.log.facility = facility.to_owned();
+        // Postgrey takes any word, and its lines then have a broken priority.
+        config.log.facility = facility.parse().unwrap_or(Facility::MAIL);
     }
 }
 
@@ -389,8 +392,8 @@ mod tests {
         );
         assert_eq!(config.policy.defer_action, "451");
         assert_eq!(
-            (config.log.level, config.log.facility.as_str()),
-            (LogLevel::Quiet, "local1")
+            (config.log.level, Ok(config.log.facility)),
+            (LogLevel::Quiet, "local1".parse())
         );
         assert_eq!(config.lists.clients, [PathBuf::from("/c")]);
         assert_eq!(config.lists.recipients, [PathBuf::from("/r")]);

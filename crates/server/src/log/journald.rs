@@ -6,7 +6,7 @@
 use std::os::unix::net::UnixDatagram;
 
 use super::Lines;
-use super::syslog::facility_number;
+use crate::config::Facility;
 
 pub(crate) struct Journald {
     head: String,
@@ -16,8 +16,8 @@ pub(crate) struct Journald {
 const SOCKET: &str = "/run/systemd/journal/socket";
 
 impl Journald {
-    pub(crate) fn new(ident: &str, facility: &str) -> Self {
-        let facility = facility_number(facility).unwrap_or(2);
+    pub(crate) fn new(ident: &str, facility: Facility) -> Self {
+        let facility = facility.number();
         let pid = std::process::id();
         Self {
             head: format!(

@@ -11,10 +11,11 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, UnixAddr, sendmmsg};
 
 use super::Lines;
 use crate::clock;
+use crate::config::Facility;
 
 pub(crate) struct Syslog {
     ident: String,
-    facility: u8,
+    facility: Facility,
     socket: Option<UnixDatagram>,
 }
 
@@ -22,10 +23,10 @@ pub(crate) struct Syslog {
 const BATCH: usize = 64;
 
 impl Syslog {
-    pub(crate) fn new(ident: &str, facility: &str) -> Self {
+    pub(crate) fn new(ident: &str, facility: Facility) -> Self {
         Self {
             ident: ident.to_owned(),
-            facility: facility_number(facility).unwrap_or(MAIL),
+            facility,
             socket: None,
         }
     }
@@ -58,10 +59,10 @@ impl Syslog {
             .iter()
             .map(|(severity, line)| {
                 let mut datagram = if severity.is_early() {
-                    let priority = USER * 8 + severity.number();
+                    let priority = Facility::USER.number() * 8 + severity.number();
                     format!("<{priority}>{date} {}: ", self.ident).into_bytes()
                 } else {
-                    let priority = self.facility * 8 + severity.number();
+                    let priority = self.facility.number() * 8 + severity.number();
                     format!("<{priority}>{tag}").into_bytes()
                 };
                 datagram.extend_from_slice(line);
@@ -103,48 +104,15 @@ fn send<'a>(socket: &UnixDatagram, mut left: &'a [Vec<u8>]) -> &'a [Vec<u8>] {
     left
 }
 
-const USER: u8 = 1;
-const MAIL: u8 = 2;
-
-/// The number of a facility by its name in syslog.conf(5).
-///
-/// Source: RFC 5424 §6.2.1, table 1.
-pub(super) fn facility_number(name: &str) -> Option<u8> {
-    let names = [
-        "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron",
-        "authpriv", "ftp",
-    ];
-    let name = name.to_ascii_lowercase();
-    if let Some(local) = name.strip_prefix("local") {
-        return local
-            .parse()
-            .ok()
-            .filter(|nth: &u8| *nth <= 7)
-            .map(|nth| 16 + nth);
-    }
-    names
-        .iter()
-        .position(|known| *known == name)
-        .and_then(|nth| u8::try_from(nth).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::log::Severity;
 
     #[test]
-    fn facilities_have_their_numbers() {
-        assert_eq!(facility_number("mail"), Some(2));
-        assert_eq!(facility_number("LOCAL7"), Some(23));
-        assert_eq!(facility_number("local8"), None);
-        assert_eq!(facility_number("nonsense"), None);
-    }
-
-    #[test]
     fn lines_arrive_as_datagrams_with_priority_and_tag() {
         let (near, far) = UnixDatagram::pair().expect("a pair of sockets");
-        let mut syslog = Syslog::new("postgrey", "mail");
+        let mut syslog = Syslog::new("postgrey", Facility::MAIL);
         syslog.socket = Some(near);
         let mut lines = Lines::default();
         for nth in 0..3 {
@@ -169,7 +137,7 @@ mod tests {
         let log = crate::config::Log {
             to: crate::config::LogTo::Syslog,
             ident: "gl".into(),
-            facility: "local1".into(),
+            facility: "local1".parse().expect("a facility"),
             ..Default::default()
         };
         let super::super::Sink::Syslog(syslog) = super::super::Sink::open(&log) else {
