@@ -176,7 +176,9 @@ fn until_open(serving: &Serving, now: i64) -> Result<()> {
 }
 
 fn request(number: u64, at: i64) -> Vec<u8> {
-    let client = format!("10.{}.{}.9", number >> 8 & 255, number & 255);
+    // A network for each: senders that differ in a number alone count as one.
+    let [.., high, middle, low] = number.to_be_bytes();
+    let client = format!("{}.{middle}.{low}.9", 20 + high % 200);
     attempt_from(&client, &format!("sender{number}@sender.example"))
         .with("policy_test_time", at.to_string())
         .bytes()
