@@ -22,6 +22,8 @@ pub(crate) fn check(input: &[u8]) {
             "{problem:?}"
         );
         assert!(column >= 1 && !problem.message.is_empty(), "{problem:?}");
+        let moves = |c: char| c.is_control() && !"\t\n".contains(c);
+        assert!(!problem.message.chars().any(moves), "{problem:?}");
     }
     assert!(!refused.to_string().is_empty());
 }

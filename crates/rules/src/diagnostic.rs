@@ -167,8 +167,9 @@ impl<'a> Lines<'a> {
             column: String::from_utf8_lossy(before).chars().count() + 1,
             source,
             span,
-            message: fault.message,
-            cure: fault.cure,
+            // Both may repeat what stands there.
+            message: printable(fault.message.as_bytes()),
+            cure: printable(fault.cure.as_bytes()),
             postgrey_says_so: false,
         }
     }
@@ -225,7 +226,8 @@ mod tests {
     #[test]
     fn what_would_hurt_a_terminal_is_shown_escaped() {
         let source = source(b"a\x1b[31m\xff b\x00c");
-        let diagnostic = Lines::of(&source).warning(Fault::new(7..10, "odd", "none"));
+        let diagnostic = Lines::of(&source).warning(Fault::new(7..10, "\x1b", "\x07"));
+        assert_eq!(diagnostic.to_string(), "list:1:8: \\x1b; \\x07");
         assert_eq!(diagnostic.source, "a\\x1b[31m\\xff b\\x00c");
         assert_eq!(
             diagnostic.source.get(diagnostic.span.clone()),

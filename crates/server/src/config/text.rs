@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use greylatch_core::{Network, Seconds};
 use greylatch_rules::Then;
+use greylatch_wording::escaped;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
@@ -116,7 +117,8 @@ fn cure(message: &str) -> String {
         "missing field `then`" => {
             "a rule says what to do: add then = \"exempt\", \"greylist\" or \"refuse\"".into()
         }
-        _ => message,
+        // It repeats words of the file, which may hold anything.
+        _ => escaped(message.as_bytes()),
     }
 }
 
