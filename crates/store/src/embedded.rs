@@ -43,7 +43,8 @@ pub struct EmbeddedOptions {
     pub directory: PathBuf,
     /// What an answer waits for.
     pub sync: Sync,
-    /// Records held in memory in front of the tree, about 60 bytes each.
+    /// Records held in memory in front of the tree, about 60 bytes each; an eighth of all records
+    /// when that is more.
     pub cache_entries: usize,
     /// Bytes of the tree's blocks held in memory.
     pub block_cache_bytes: u64,

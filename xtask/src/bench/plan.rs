@@ -95,6 +95,9 @@ pub(crate) fn at_size(options: &Options, places: &Places, triplets: u64) -> Resu
         "filled with {triplets} triplets in {:.0} s",
         begun.elapsed().as_secs_f64()
     );
+    for contestant in &contestants {
+        settle(&contestant.server)?;
+    }
     let filled = sizes(&contestants)?;
     for scenario in [Scenario::Known, Scenario::New] {
         let rows = interleaved(&mut contestants, scenario, Loop::Closed, options.effort())?;
@@ -114,6 +117,27 @@ pub(crate) fn at_size(options: &Options, places: &Places, triplets: u64) -> Resu
     }
     Ok(report)
 }
+
+/// Waits until a server rests from what it was told in advance: to write that out is not what the
+/// loads cost.
+fn settle(server: &Server) -> Result<()> {
+    let begun = Instant::now();
+    let mut before = cost::cpu(server.pid())?;
+    while begun.elapsed() < SETTLE_MAX {
+        thread::sleep(SETTLE_LOOK);
+        let spent = cost::cpu(server.pid())?;
+        if spent - before < SETTLE_LOOK / 50 {
+            break;
+        }
+        before = spent;
+    }
+    let seconds = begun.elapsed().as_secs();
+    println!("{} rested after {seconds} s", server.label);
+    Ok(())
+}
+
+const SETTLE_MAX: Duration = Duration::from_secs(120);
+const SETTLE_LOOK: Duration = Duration::from_secs(2);
 
 /// What the larger size is compared to.
 const SMALL: u64 = 100_000;

@@ -26,6 +26,13 @@ impl HotCache {
         ))
     }
 
+    /// Makes room for so many entries, if there is less.
+    pub(super) fn grow_to(&self, entries: u64) {
+        if entries > self.0.capacity() {
+            self.0.set_capacity(entries);
+        }
+    }
+
     /// `Some(None)`: there is no such record.
     pub(super) fn get(&self, key: &RecordKey) -> Option<Option<Stored>> {
         self.0.get(key).map(Packed::unpack)
@@ -135,6 +142,22 @@ impl Hasher for Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::{Key, Kind};
+
+    #[test]
+    fn it_grows_and_never_shrinks() {
+        let cache = HotCache::new(1_000);
+        cache.grow_to(50_000);
+        cache.grow_to(10);
+        let key = |number: u16| {
+            let mut bytes = [0; 16];
+            bytes[..2].copy_from_slice(&number.to_le_bytes());
+            RecordKey::new(Kind::Client, Key::from_bytes(bytes))
+        };
+        (0..20_000).for_each(|number| cache.set(key(number), None));
+        let held = (0..20_000).filter(|number| cache.get(&key(*number)).is_some());
+        assert_eq!(held.count(), 20_000);
+    }
 
     #[test]
     fn records_come_out_as_they_went_in() {

@@ -60,6 +60,8 @@ pub(super) enum Written {
 
 /// fjall's workers; one alone can wait for itself for ever.
 const WORKERS: usize = 2;
+/// Of a large store one record in so many may be in the cache.
+const CACHED_SHARE: u64 = 8;
 /// The smallest that fjall takes.
 const JOURNALS_BYTES_MAX: u64 = 64 << 20;
 
@@ -277,9 +279,12 @@ impl Engine {
     pub(super) fn sweep(&self, now: Timestamp) -> Result<Census, StoreError> {
         self.tally.expire(self.horizon.advance(now));
         let bytes = self.database.disk_space();
+        let census = self.tally.census();
+        let records = census.waiting + census.proven + census.by_hand + census.clients;
+        self.cache.grow_to(records / CACHED_SHARE);
         Ok(Census {
             disk_bytes: bytes.map_err(|error| self.fail(error.into()))?,
-            ..self.tally.census()
+            ..census
         })
     }
 
