@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use greylatch_store::{AnyStore, EmbeddedOptions, Store, Sync};
+use greylatch_testkit::sample::patient;
 use greylatch_testkit::{battery, scenario};
 use tempfile::TempDir;
 
@@ -30,7 +31,7 @@ impl Embedded {
             sync: self.sync,
             // Far fewer than the records of a test, so that the tree is read as well.
             cache_entries: 100,
-            ..EmbeddedOptions::at(self.below.path().join(number.to_string()))
+            ..patient(self.below.path().join(number.to_string()))
         })
     }
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use greylatch_core::{Memory, Query, Timestamp};
-use greylatch_store::{Commit, Embedded, EmbeddedOptions, Keying, Keys, Store, StoreError};
-use greylatch_testkit::sample::{keys, keys_with, put, waiting};
+use greylatch_store::{Commit, Embedded, Keying, Keys, Store, StoreError};
+use greylatch_testkit::sample::{keys, keys_with, patient, put, waiting};
 use tempfile::TempDir;
 
 fn start(directory: &Path) -> Embedded {
-    Embedded::start(EmbeddedOptions::at(directory))
+    Embedded::start(patient(directory))
 }
 
 async fn write(store: &Embedded, keys: &Keys) {

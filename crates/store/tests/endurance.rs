@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use greylatch_core::{Memory, Record};
 use greylatch_store::{Commit, Embedded, EmbeddedOptions, Store, StoreError};
-use greylatch_testkit::sample::{keys, put, waiting};
+use greylatch_testkit::sample::{keys, patient, put, waiting};
 use tempfile::TempDir;
 
 const DIRECTORY: &str = "GREYLATCH_KILLED_DIRECTORY";
@@ -40,7 +40,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         acknowledged.extend(fresh);
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
-            let store = Embedded::start(EmbeddedOptions::at(below.path()));
+            let store = Embedded::start(patient(below.path()));
             for number in &acknowledged {
                 let memory = store.load(&keys(*number), |_| false).await;
                 let entry = memory.expect("the store answers").entry;
@@ -88,7 +88,7 @@ fn write_until_killed(directory: &Path) {
     let next = Arc::new(AtomicU32::new(first));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let store = Arc::new(Embedded::start(EmbeddedOptions::at(directory)));
+        let store = Arc::new(Embedded::start(patient(directory)));
         for _ in 0..16 {
             let (store, next) = (Arc::clone(&store), Arc::clone(&next));
             tokio::spawn(async move {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use greylatch_core::Memory;
 use greylatch_store::{Commit, Embedded, EmbeddedOptions, Store, Sync};
-use greylatch_testkit::sample::{keys, put, waiting};
+use greylatch_testkit::sample::{keys, patient, put, waiting};
 use tempfile::TempDir;
 
 const NAME: &str = "nothing_acknowledged_is_lost_when_the_power_goes";
@@ -53,7 +53,7 @@ fn cut_again_and_again(folder: &Path) {
         sync: Sync::Always,
         // Small, so that tables are written and journals change between the cuts.
         memtable_bytes: 8 << 10,
-        ..EmbeddedOptions::at(mounted.join("store"))
+        ..patient(mounted.join("store"))
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(3)
@@ -95,7 +95,7 @@ async fn commit_some(store: &Arc<Embedded>, cut: u32) {
 
 /// Opens the store that is left, and asks for all that had been acknowledged.
 async fn holds_all(directory: &Path, cut: u32) {
-    let store = Embedded::start(EmbeddedOptions::at(directory));
+    let store = Embedded::start(patient(directory));
     for number in 0..(cut + 1) * TASKS * COMMITS_OF_TASK {
         let memory = store.load(&keys(number), |_| false).await;
         let entry = memory.expect("the store answers").entry;

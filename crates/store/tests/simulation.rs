@@ -5,6 +5,7 @@
 use std::env;
 
 use greylatch_store::{AnyStore, EmbeddedOptions, Store};
+use greylatch_testkit::sample::patient;
 use greylatch_testkit::simulation;
 use tempfile::TempDir;
 
@@ -30,7 +31,7 @@ async fn random_traffic_keeps_the_promises_on_disk() {
         let store = AnyStore::embedded(EmbeddedOptions {
             // Far fewer than the records of a run, so that the tree is read as well.
             cache_entries: 5,
-            ..EmbeddedOptions::at(below.path().join(seed.to_string()))
+            ..patient(below.path().join(seed.to_string()))
         });
         simulation::simulate(seed, STEPS, &store).await;
         store.close().await.expect("the store closes");

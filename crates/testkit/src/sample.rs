@@ -1,7 +1,20 @@
 //! Records and keys to test with.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use greylatch_core::{Change, Entry, EntryChange, Network, School, Standing, Timestamp, Triplet};
-use greylatch_store::{Keying, Keys};
+use greylatch_store::{EmbeddedOptions, Keying, Keys};
+
+/// An embedded store whose deadlines no busy machine meets, for tests that are not about them.
+#[must_use]
+pub fn patient(directory: impl Into<PathBuf>) -> EmbeddedOptions {
+    EmbeddedOptions {
+        store_timeout: Duration::from_secs(60),
+        open_wait: Duration::from_secs(60),
+        ..EmbeddedOptions::at(directory)
+    }
+}
 
 /// Keys of the sender `number`, all of one client and network, with the network read.
 #[must_use]

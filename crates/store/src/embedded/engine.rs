@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use fjall::compaction::Leveled;
 use fjall::config::PartitioningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use greylatch_core::{Census, Change, Memory, Page, Query, Record, Timestamp};
@@ -60,6 +61,11 @@ pub(super) enum Written {
 
 /// fjall's workers; one alone can wait for itself for ever.
 const WORKERS: usize = 2;
+/// So many flushes are merged into the level below at once. Keys are hashes, so each merge writes
+/// all of that level again: more at once is what makes a new record in a large store cheap.
+const FIRST_LEVEL_RUNS: u8 = 8;
+/// With this the level below the first holds 256 MiB.
+const TABLE_BYTES: u64 = 32 << 20;
 /// Of a large store one record in so many may be in the cache.
 const CACHED_SHARE: u64 = 8;
 /// The smallest that fjall takes.
@@ -94,6 +100,11 @@ impl Engine {
                 .index_block_partitioning_policy(PartitioningPolicy::new([false, false, true]))
                 // What is not there is known before (`seen`).
                 .expect_point_read_hits(true)
+                .compaction_strategy(Arc::new(
+                    Leveled::default()
+                        .with_l0_threshold(FIRST_LEVEL_RUNS)
+                        .with_table_target_size(TABLE_BYTES),
+                ))
         })?;
         Ok(Self {
             database,

@@ -38,7 +38,7 @@ const SEALED_MAX: usize = 2;
 /// An insert slows down from 20 runs in the first level on; one flush makes one run.
 const FIRST_LEVEL_MAX: usize = 16;
 /// The memtable may grow to so many times its size while tables pile up.
-const OVERSIZE: u64 = 4;
+const OVERSIZE: u64 = 3;
 /// What an entry of the memtable takes beside key and value.
 const ENTRY_OVERHEAD: u64 = 64;
 /// A flush that makes no progress for so long is a fault.
