@@ -30,7 +30,7 @@ use greylatch_core::{Census, Change, Memory, Page, Query, Record, Timestamp};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use self::engine::{Engine, Written};
+use self::engine::{Engine, Told, Written};
 use self::keeper::{Keeper, Phase};
 use crate::error::StoreError;
 use crate::key::Keys;
@@ -43,8 +43,8 @@ pub struct EmbeddedOptions {
     pub directory: PathBuf,
     /// What an answer waits for.
     pub sync: Sync,
-    /// Records held in memory in front of the tree, about 60 bytes each; an eighth of all records
-    /// when that is more.
+    /// Records held in memory in front of the tree, about 60 bytes each; a sixth of all records when
+    /// that is more.
     pub cache_entries: usize,
     /// Bytes of the tree's blocks held in memory.
     pub block_cache_bytes: u64,
@@ -161,11 +161,12 @@ impl Store for Embedded {
         enough: impl Fn(&Memory) -> bool + Send,
     ) -> Result<Memory, StoreError> {
         let engine = self.engine().await?;
-        if let Some(memory) = engine.recall_hot(keys, &enough) {
+        let mut told = Told::default();
+        if let Some(memory) = engine.recall_hot(keys, &enough, &mut told) {
             return Ok(memory);
         }
         let _inside = engine.gate.enter().await?;
-        engine.recall(keys, enough)
+        engine.recall(keys, enough, &told)
     }
 
     async fn commit(

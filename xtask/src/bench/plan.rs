@@ -149,7 +149,7 @@ fn settle(server: &Server) -> Result<()> {
     Ok(())
 }
 
-const WARM_UP: Duration = Duration::from_secs(45);
+const WARM_UP: Duration = Duration::from_secs(60);
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 const SETTLE_LOOK: Duration = Duration::from_secs(2);
 

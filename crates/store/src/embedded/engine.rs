@@ -52,6 +52,24 @@ pub(super) struct Engine {
     keeper: Sender<Order>,
 }
 
+/// Records that one attempt has been told of already, absent ones too.
+#[derive(Default)]
+pub(super) struct Told([Option<(RecordKey, Option<Stored>)>; 3]);
+
+impl Told {
+    fn note(&mut self, key: RecordKey, known: Option<Stored>) {
+        if let Some(place) = self.0.iter_mut().find(|place| place.is_none()) {
+            *place = Some((key, known));
+        }
+    }
+
+    fn of(&self, key: &RecordKey) -> Option<Option<Stored>> {
+        let mut told = self.0.iter().flatten();
+        told.find(|(other, _)| other == key)
+            .map(|(_, known)| *known)
+    }
+}
+
 /// What became of a change.
 pub(super) enum Written {
     /// It is in the tree; durable when the ticket is served.
@@ -67,7 +85,7 @@ const FIRST_LEVEL_RUNS: u8 = 8;
 /// With this the level below the first holds 256 MiB.
 const TABLE_BYTES: u64 = 32 << 20;
 /// Of a large store one record in so many may be in the cache.
-const CACHED_SHARE: u64 = 8;
+const CACHED_SHARE: u64 = 6;
 /// The smallest that fjall takes.
 const JOURNALS_BYTES_MAX: u64 = 64 << 20;
 
@@ -194,22 +212,32 @@ impl Engine {
         self.fault.get()
     }
 
-    /// What is remembered, if it can be told without the disk.
+    /// What is remembered, if it can be told without the disk; what could be told is noted.
     pub(super) fn recall_hot(
         &self,
         keys: &Keys,
         enough: impl Fn(&Memory) -> bool,
+        told: &mut Told,
     ) -> Option<Memory> {
-        recall(keys, enough, |key| self.hot(key).ok_or(())).ok()
+        let mut hot = |key: &RecordKey| {
+            let known = self.hot(key)?;
+            told.note(*key, known);
+            Some(known)
+        };
+        recall(keys, enough, |key| hot(key).ok_or(())).ok()
     }
 
-    /// What is remembered. To be called inside the gate.
+    /// What is remembered, from the disk but for what has been told. To be called inside the gate.
     pub(super) fn recall(
         &self,
         keys: &Keys,
         enough: impl Fn(&Memory) -> bool,
+        told: &Told,
     ) -> Result<Memory, StoreError> {
-        recall(keys, enough, |key| self.read(key))
+        recall(keys, enough, |key| match told.of(key) {
+            Some(known) => Ok(known),
+            None => self.read(key),
+        })
     }
 
     /// A turn to write, when the disk has taken enough of what was written before.
@@ -232,7 +260,8 @@ impl Engine {
                 return self.insert(&writes).map(Written::Ticket);
             }
         }
-        self.recall(keys, |_| false).map(Written::Conflict)
+        let now = self.recall(keys, |_| false, &Told::default());
+        now.map(Written::Conflict)
     }
 
     /// Writes or removes records as they are. To be called inside the gate.
@@ -333,8 +362,8 @@ impl Engine {
     }
 
     fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
-        if let Some(known) = self.hot(key) {
-            return Ok(known);
+        if let Some(known) = self.cache.get(key) {
+            return Ok(self.tally.visible(known));
         }
         let version = self.stripes.version(key);
         let stored = self.fetch(key)?;
@@ -343,7 +372,7 @@ impl Engine {
         Ok(self.tally.visible(stored))
     }
 
-    /// As [`Self::read`] by one who holds the record's stripe and will set the cache.
+    /// The record as it is told to one who holds its stripe and will set the cache.
     fn read_held(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
         match self.hot(key) {
             Some(known) => Ok(known),

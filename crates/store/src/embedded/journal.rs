@@ -152,6 +152,7 @@ mod tests {
 
     use super::*;
     use crate::embedded::EmbeddedOptions;
+    use crate::embedded::engine::Told;
     use crate::embedded::engine::Written;
     use crate::error::StoreError;
     use crate::key::{Keying, Keys};
@@ -190,7 +191,7 @@ mod tests {
     }
 
     fn holds(engine: &Engine, number: u32) -> bool {
-        let memory = engine.recall(&keys(number), |_| false);
+        let memory = engine.recall(&keys(number), |_| false, &Told::default());
         memory.expect("it answers").entry.is_some()
     }
 
