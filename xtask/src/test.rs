@@ -49,7 +49,7 @@ impl Part {
         (Part::Simulation, "binary(=simulation) | binary(=year)"),
         (
             Part::Kills,
-            "binary(/^(endurance|faults|floods|kills|power)/) \
+            "binary(/^(endurance|disk_faults|faults|floods|killed|power)/) \
              | test(/loss_of_all|killed/)",
         ),
         (Part::MailServers, "binary(=postfix)"),
