@@ -9,6 +9,7 @@
 //! Limits: entries in the cache, waiting entries, tasks at the disk at once, how long an attempt
 //! waits (all in [`EmbeddedOptions`]), and of the files 128 MiB of journals.
 
+mod browse;
 mod cache;
 mod census;
 mod engine;
@@ -18,6 +19,7 @@ mod flush;
 mod gate;
 mod journal;
 mod keeper;
+mod place;
 mod rotate;
 mod seen;
 mod stripes;
@@ -43,7 +45,7 @@ pub struct EmbeddedOptions {
     pub directory: PathBuf,
     /// What an answer waits for.
     pub sync: Sync,
-    /// Records held in memory in front of the tree, about 60 bytes each; a sixth of all records when
+    /// Records held in memory in front of the tree, about 60 bytes each; an eighth of all records when
     /// that is more.
     pub cache_entries: usize,
     /// Bytes of the tree's blocks held in memory.
@@ -227,6 +229,10 @@ mod tests {
     use crate::key::Keying;
 
     fn record(number: u8, expires: i64) -> Record {
+        record_of(number, Standing::Waiting, expires)
+    }
+
+    fn record_of(number: u8, standing: Standing, expires: i64) -> Record {
         Record::Triplet {
             key: [number; 16],
             client: b"c".to_vec(),
@@ -237,7 +243,7 @@ mod tests {
                 last: Timestamp(expires - 50),
                 due: Timestamp(expires - 40),
                 expires: Timestamp(expires),
-                standing: Standing::Waiting,
+                standing,
             },
         }
     }
@@ -286,6 +292,33 @@ mod tests {
         }
         assert_eq!(listed(&store).await, []);
         assert!(below.path().join("store.damaged-1").is_dir());
+    }
+
+    #[tokio::test]
+    async fn an_entry_lies_in_one_place_whatever_it_was_before() {
+        let below = TempDir::new().expect("a directory");
+        let options = || EmbeddedOptions {
+            waiting_max: 2,
+            ..EmbeddedOptions::at(below.path())
+        };
+        let proven = |number| record_of(number, Standing::Proven, 9_000);
+        let store = Embedded::start(options());
+        // The first has to make room, and comes back as a proven one.
+        let waiting = [1, 3, 2].map(|number| record(number, 1_000 * i64::from(number)));
+        store.put(&waiting).await.expect("it answers");
+        store.put(&[proven(1)]).await.expect("it answers");
+        // One that waited is proven, and one proven waits again.
+        store.put(&[proven(2)]).await.expect("it answers");
+        store.put(&[proven(4)]).await.expect("it answers");
+        store.put(&[record(4, 3_000)]).await.expect("it answers");
+        store.close().await.expect("it closes");
+        let store = Embedded::start(options());
+        let all = [proven(1), proven(2), record(3, 3_000), record(4, 3_000)];
+        assert_eq!(listed(&store).await, all);
+        let engine = store.engine().await.expect("it is open");
+        assert_eq!(engine.keyspace.len().expect("it can be read"), all.len());
+        assert_eq!(store.remove(&all).await, Ok(4));
+        assert!(engine.keyspace.is_empty().expect("it can be read"));
     }
 
     /// The records that are left after a compaction under this limit, at the time 2,000.

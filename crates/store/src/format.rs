@@ -157,7 +157,7 @@ pub(crate) fn expiry(bytes: &[u8]) -> Option<Timestamp> {
 
 /// The first attempt of an entry that waits; `None` for every other record.
 pub(crate) fn waiting_since(key: &[u8], bytes: &[u8]) -> Option<Timestamp> {
-    let waits = key.first() == Some(&b't') && bytes.get(5) == Some(&0);
+    let waits = matches!(key.first(), Some(b't' | b'w')) && bytes.get(5) == Some(&0);
     if waits { time_at(bytes, 6).ok() } else { None }
 }
 

@@ -7,7 +7,8 @@ use greylatch_core::Timestamp;
 
 use super::engine::Engine;
 use super::fault::Fault;
-use crate::format::{RecordKey, Stored};
+use super::place::Place;
+use crate::format::Stored;
 
 /// Records counted between two rests.
 const STRIDE: usize = 4_096;
@@ -33,15 +34,15 @@ fn sum(engine: &Engine, records: fjall::Iter) -> Result<Option<Option<Timestamp>
     let mut newest = None;
     for (at, record) in records.enumerate() {
         let (key, value) = record.into_inner()?;
-        let key = RecordKey::try_from(&*key)?;
-        let stored = Stored::decode(&key, &value)?;
+        let place = Place::try_from(&*key)?;
+        let stored = Stored::decode(&place.record_key()?, &value)?;
         newest = newest.max(match stored {
             Stored::Entry(entry) => Some(entry.last),
             Stored::Client(record) => Some(record.last),
             Stored::Network(_) => None,
         });
         engine.tally.changed(None, Some(stored));
-        engine.seen.add(&key);
+        engine.seen.add(&place);
         if at % STRIDE == STRIDE - 1 && !engine.rotation.rest(REST) {
             return Ok(None);
         }

@@ -1,6 +1,5 @@
 //! One opened tree: reads through the cache, compare-and-set under stripes, durable answers.
 
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use fjall::compaction::Leveled;
 use fjall::config::PartitioningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use greylatch_core::{Census, Change, Memory, Page, Query, Record, Timestamp};
+use greylatch_core::{Census, Change, Memory, Record, Timestamp};
 use tokio::time::timeout;
 
 use super::cache::HotCache;
@@ -21,6 +20,7 @@ use super::flush::Flush;
 use super::gate::{Gate, Inside};
 use super::journal::{SyncQueue, keep_synced};
 use super::keeper::Order;
+use super::place::Place;
 use super::rotate::{Rotation, keep_rotating};
 use super::seen::Seen;
 use super::stripes::Stripes;
@@ -29,7 +29,6 @@ use crate::commit::{Write, compare, recall, touched};
 use crate::error::StoreError;
 use crate::format::{self, RecordKey, Stored};
 use crate::key::Keys;
-use crate::listing::{self, Listing};
 use crate::tally::Tally;
 
 pub(super) struct Engine {
@@ -85,7 +84,7 @@ const FIRST_LEVEL_RUNS: u8 = 8;
 /// With this the level below the first holds 256 MiB.
 const TABLE_BYTES: u64 = 32 << 20;
 /// Of a large store one record in so many may be in the cache.
-const CACHED_SHARE: u64 = 6;
+const CACHED_SHARE: u64 = 8;
 /// The smallest that fjall takes.
 const JOURNALS_BYTES_MAX: u64 = 64 << 20;
 
@@ -328,25 +327,6 @@ impl Engine {
         })
     }
 
-    pub(super) fn browse(&self, query: &Query) -> Result<Page, StoreError> {
-        let (first, last, with_first) = listing::range(query);
-        let from = if with_first {
-            Bound::Included(*first.bytes())
-        } else {
-            Bound::Excluded(*first.bytes())
-        };
-        let mut listing = Listing::new(query, &self.tally);
-        for record in self.keyspace.range((from, Bound::Included(*last.bytes()))) {
-            let read = record.into_inner().map_err(Fault::from);
-            let offered = read
-                .and_then(|(key, value)| Ok(listing.offer(&RecordKey::try_from(&*key)?, &value)?));
-            if !offered.map_err(|fault| self.fail(fault))? {
-                break;
-            }
-        }
-        Ok(listing.page())
-    }
-
     /// Puts everything on disk. To be called when nobody writes any more.
     pub(super) fn persist(&self) -> Result<(), Fault> {
         Ok(self.database.persist(PersistMode::SyncAll)?)
@@ -358,7 +338,8 @@ impl Engine {
             return Some(self.tally.visible(known));
         }
         // It costs less to say so again than to remember it.
-        (!self.seen.may_hold(key)).then_some(None)
+        let may_be = Place::all(key).any(|place| self.seen.may_hold(&place));
+        (!may_be).then_some(None)
     }
 
     fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
@@ -381,12 +362,15 @@ impl Engine {
     }
 
     fn fetch(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
-        let read = self.keyspace.get(key.bytes()).map_err(Fault::from);
-        let decoded = read.and_then(|value| {
-            let stored = value.map(|value| Stored::decode(key, &value));
-            Ok(stored.transpose()?)
-        });
-        decoded.map_err(|fault| self.fail(fault))
+        let read = || {
+            for place in Place::all(key).filter(|place| self.seen.may_hold(place)) {
+                if let Some(value) = self.keyspace.get(place.bytes())? {
+                    return Ok(Some(Stored::decode(key, &value)?));
+                }
+            }
+            Ok(None)
+        };
+        read().map_err(|fault: Fault| self.fail(fault))
     }
 
     /// Writes records whose stripes are held.
@@ -395,7 +379,6 @@ impl Engine {
             return Ok(self.flush.last());
         }
         let bytes = writes.iter().map(|write| write.bytes.len() + 17).sum();
-        writes.iter().for_each(|write| self.seen.add(&write.key));
         self.put(writes).map_err(|error| self.fail(error.into()))?;
         for write in writes {
             self.cache.set(write.key, write.new);
@@ -406,19 +389,34 @@ impl Engine {
     }
 
     fn put(&self, writes: &[Write]) -> fjall::Result<()> {
-        if let [write] = writes {
-            return match write.new {
-                Some(_) => self.keyspace.insert(*write.key.bytes(), &*write.bytes),
-                None => self.keyspace.remove(*write.key.bytes()),
+        let mut steps = writes.iter().flat_map(|write| self.steps(write));
+        let (first, second) = (steps.next(), steps.next());
+        if let (Some((place, bytes)), None) = (first, second) {
+            return match bytes {
+                Some(bytes) => self.keyspace.insert(*place.bytes(), bytes),
+                None => self.keyspace.remove(*place.bytes()),
             };
         }
         let mut batch = self.database.batch();
-        for write in writes {
-            match write.new {
-                Some(_) => batch.insert(&self.keyspace, *write.key.bytes(), &*write.bytes),
-                None => batch.remove(&self.keyspace, *write.key.bytes()),
+        for (place, bytes) in first.into_iter().chain(second).chain(steps) {
+            match bytes {
+                Some(bytes) => batch.insert(&self.keyspace, *place.bytes(), bytes),
+                None => batch.remove(&self.keyspace, *place.bytes()),
             }
         }
         batch.commit()
+    }
+
+    /// What is to be written where, and removed where there is no text: the record may have lain
+    /// elsewhere.
+    fn steps<'a>(&self, write: &'a Write) -> impl Iterator<Item = (Place, Option<&'a [u8]>)> {
+        let here = write.new.map(|new| Place::of(&write.key, &new));
+        let others = Place::all(&write.key).filter(move |other| Some(*other) != here);
+        let gone = others.filter(|other| self.seen.may_hold(other));
+        if let Some(place) = here {
+            self.seen.add(&place);
+        }
+        let put = here.map(|place| (place, Some(&*write.bytes)));
+        gone.map(|place| (place, None)).chain(put)
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fastbloom::AtomicBloomFilter;
 
-use crate::format::RecordKey;
+use super::place::Place;
 
 pub(super) struct Seen {
     /// Each has room for twice as many keys as the one before, and is made when it is needed.
@@ -39,7 +39,7 @@ impl Seen {
     }
 
     /// The key may be in the tree from now on.
-    pub(super) fn add(&self, key: &RecordKey) {
+    pub(super) fn add(&self, key: &Place) {
         let nth = filter_of(self.added.fetch_add(1, Ordering::Relaxed));
         let filter = self.filters[nth].get_or_init(|| {
             let keys = usize::try_from(FIRST_KEYS << nth).unwrap_or(usize::MAX);
@@ -54,7 +54,7 @@ impl Seen {
     }
 
     /// False: there is no such record.
-    pub(super) fn may_hold(&self, key: &RecordKey) -> bool {
+    pub(super) fn may_hold(&self, key: &Place) -> bool {
         if !self.complete.load(Ordering::Acquire) {
             return true;
         }
@@ -73,12 +73,11 @@ fn filter_of(before: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{Key, Kind};
 
-    fn key(number: u64) -> RecordKey {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
-        RecordKey::new(Kind::Triplet, Key::from_bytes(bytes))
+    fn key(number: u64) -> Place {
+        let mut bytes = [b't'; 17];
+        bytes[1..9].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+        Place::try_from(bytes.as_slice()).expect("it is long enough")
     }
 
     #[test]
