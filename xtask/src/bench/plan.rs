@@ -99,19 +99,9 @@ pub(crate) fn at_size(options: &Options, places: &Places, triplets: u64) -> Resu
         settle(&contestant.server)?;
     }
     let filled = sizes(&contestants)?;
-    let warm_up = Effort {
-        duration: WARM_UP,
-        rounds: 1,
-        ..options.effort()
-    };
-    // What a site asks for most is in memory after a day; here after this.
-    let last = contestants.len() - 1;
-    interleaved(
-        &mut contestants[last..],
-        Scenario::Known,
-        Loop::Closed,
-        warm_up,
-    )?;
+    for contestant in &mut contestants {
+        contestant.warm_up(options.effort())?;
+    }
     for scenario in [Scenario::Known, Scenario::New] {
         let rows = interleaved(&mut contestants, scenario, Loop::Closed, options.effort())?;
         report.rows.extend(rows);
@@ -149,7 +139,6 @@ fn settle(server: &Server) -> Result<()> {
     Ok(())
 }
 
-const WARM_UP: Duration = Duration::from_secs(60);
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 const SETTLE_LOOK: Duration = Duration::from_secs(2);
 

@@ -17,22 +17,24 @@ use crate::bench::request::{DEFER, DUNNO, EXEMPT_CLIENTS, Kind, PREPEND, Request
 use crate::bench::scenario::Population;
 use crate::bench::server::{Program, Server};
 
-/// Makes the known triplets known and the exempt clients exempt. All of it
-/// lies some minutes to hours in the past, so that no measured request is
-/// worth a write.
+/// Makes the known triplets known and the exempt clients exempt. The known ones
+/// are settled, so that no measured request of theirs is worth a write: the
+/// older an entry, the rarer it is touched (`slack` in `crates/core`), and one
+/// of this age after three quarters of an hour.
 ///
 /// # Errors
 /// When the server does not answer as a greylisting server must.
 pub(crate) fn fill(server: &Server, population: Population) -> Result<()> {
-    let now = now()?;
     let mut done = 0;
     while done < population.known {
         let slice = done..(done + SLICE).min(population.known);
         done = slice.end;
-        step(server, Kind::Known, slice.clone(), now - HOUR, DEFER)?;
-        step(server, Kind::Known, slice, now - HOUR / 6, PREPEND)?;
+        let now = now()?;
+        step(server, Kind::Known, slice.clone(), now - SETTLED, DEFER)?;
+        step(server, Kind::Known, slice, now, PREPEND)?;
         server.take_log()?;
     }
+    let now = now()?;
     for pass in 0..PASSES {
         let clients = pass * EXEMPT_CLIENTS..(pass + 1) * EXEMPT_CLIENTS;
         let at = now - (PASSES + 1 - pass) * HOUR;
@@ -62,6 +64,9 @@ pub(crate) fn fill_waiting(server: &Server, population: Population) -> Result<()
 }
 
 const HOUR: u64 = 3_600;
+
+/// The age of a known triplet; a retry counts as one for two days.
+const SETTLED: u64 = 47 * HOUR;
 
 /// So many passes, an hour apart, exempt a client. Source: postgrey(8),
 /// `--auto-whitelist-clients`.
