@@ -3,6 +3,9 @@
 //! An [`Attempt`] owns one buffer and offers its fields as slices. It holds bytes as they came
 //! (RFC 5321 addresses need not be UTF-8); what they mean is for `identity` and the rules.
 
+use std::num::NonZeroU32;
+use std::ops::Range;
+
 /// One attempt: the fields that the MTA sent, absent or present, as bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
@@ -28,11 +31,7 @@ impl Attempt {
             self.bytes.reserve(USUAL_BYTES);
         }
         self.bytes.extend_from_slice(value);
-        let at = |n: usize| u32::try_from(n).expect("a request is limited to 1 MiB by its codec");
-        self.spans[field as usize] = Some(Span {
-            start: at(start),
-            end: at(self.bytes.len()),
-        });
+        self.spans[field as usize] = Some(Span::of(start, self.bytes.len()));
     }
 
     /// Sets the stage of the SMTP dialogue that the question was asked at.
@@ -49,7 +48,7 @@ impl Attempt {
     /// A field, `None` when the MTA did not send it at all.
     #[must_use]
     pub fn field(&self, field: Field) -> Option<&[u8]> {
-        self.spans[field as usize].map(|span| &self.bytes[span.start as usize..span.end as usize])
+        self.spans[field as usize].map(|span| &self.bytes[span.range()])
     }
 
     /// A field, empty when the MTA did not send it or sent it empty.
@@ -87,6 +86,10 @@ pub enum Field {
     Login,
     /// The TLS version, empty without TLS, `encryption_protocol`.
     TlsProtocol,
+    /// The subject of the client's TLS certificate, when the MTA has verified it.
+    CertSubject,
+    /// What Sendmail's access database says of the client, macro `{greylist}`.
+    Access,
     /// What the asker wants the clock to show; honoured only for tests, `policy_test_time`.
     TestTime,
 }
@@ -111,10 +114,25 @@ pub enum Stage {
     Other,
 }
 
+/// A place in the buffer. None begins at zero, so that an absent one takes no room of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
-    start: u32,
+    start_and_one: NonZeroU32,
     end: u32,
+}
+
+impl Span {
+    fn of(start: usize, end: usize) -> Self {
+        let at = |n: usize| u32::try_from(n).expect("a request is limited to 1 MiB by its codec");
+        Self {
+            start_and_one: NonZeroU32::MIN.saturating_add(at(start)),
+            end: at(end),
+        }
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start_and_one.get() as usize - 1..self.end as usize
+    }
 }
 
 #[cfg(test)]

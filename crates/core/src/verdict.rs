@@ -70,6 +70,10 @@ pub enum Reason {
     ClientExempt,
     /// The client has logged in.
     Authenticated,
+    /// The client has shown a certificate that the MTA has verified.
+    Certified,
+    /// The MTA's access database lets the client through.
+    AccessListed,
     /// The client is this very host.
     Local,
     /// The client is one of our own MX hosts.
@@ -92,7 +96,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order in which status and metrics show them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::New,
         Self::EarlyRetry,
         Self::Retry,
@@ -101,6 +105,8 @@ impl Reason {
         Self::RecipientListed,
         Self::ClientExempt,
         Self::Authenticated,
+        Self::Certified,
+        Self::AccessListed,
         Self::Local,
         Self::Cluster,
         Self::NullSender,
@@ -124,6 +130,8 @@ impl Reason {
             Self::RecipientListed => "recipient-listed",
             Self::ClientExempt => "client-exempt",
             Self::Authenticated => "authenticated",
+            Self::Certified => "certified",
+            Self::AccessListed => "access-listed",
             Self::Local => "local",
             Self::Cluster => "cluster",
             Self::NullSender => "null-sender",

@@ -61,6 +61,8 @@ impl ControlConversation {
 }
 
 impl Conversation for ControlConversation {
+    const FRONTEND: &'static str = "control";
+
     fn feed(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
     }
@@ -101,6 +103,10 @@ impl Conversation for ControlConversation {
             self.asked = None;
             self.output.extend(line(&answer::to_json(given)));
         }
+    }
+
+    fn is_midway(&self) -> bool {
+        !self.unread.is_empty()
     }
 
     fn output(&mut self) -> &mut Vec<u8> {

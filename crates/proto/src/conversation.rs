@@ -9,6 +9,9 @@ use greylatch_core::{Answer, Notice, Request};
 
 /// One connection.
 pub trait Conversation {
+    /// What the log calls those who ask this way.
+    const FRONTEND: &'static str;
+
     /// Takes bytes that the other side sent. To be called after [`Step::Read`] only, so that
     /// never more is held than one request and one read.
     fn feed(&mut self, bytes: &[u8]);
@@ -24,6 +27,10 @@ pub trait Conversation {
 
     /// Gives the answer to the question with this ticket; a ticket that is not open is ignored.
     fn answer(&mut self, ticket: Ticket, answer: &Answer);
+
+    /// Whether something has begun to come and is not complete, so that its end may be waited for
+    /// only for so long.
+    fn is_midway(&self) -> bool;
 
     /// Bytes to be written; the caller writes and clears them.
     fn output(&mut self) -> &mut Vec<u8>;
@@ -65,6 +72,30 @@ pub enum ProtocolError {
         /// The longest request that is read.
         max: usize,
     },
+    /// A packet is longer than any MTA sends unasked.
+    #[error("a packet is longer than {max} bytes")]
+    PacketTooLong {
+        /// The longest content that is read.
+        max: usize,
+    },
+    /// A packet without a command.
+    #[error("a packet is empty")]
+    EmptyPacket,
+    /// A command comes before the negotiation.
+    #[error("the connection did not begin with a negotiation")]
+    NotNegotiated,
+    /// The MTA speaks too old a version of the milter protocol.
+    #[error("version {version} of the milter protocol is not spoken here; the least is 2")]
+    VersionTooOld {
+        /// The version that was offered.
+        version: u32,
+    },
+    /// The content of a command cannot be read.
+    #[error("the content of a command {0:?} cannot be read")]
+    Malformed(char),
+    /// Not known whether an answer is due, so that nothing right can be said any more.
+    #[error("a command {0:?} is not known")]
+    UnknownCommand(char),
 }
 
 /// The longest request, in bytes on the wire.

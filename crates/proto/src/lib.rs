@@ -7,6 +7,7 @@
 
 mod control;
 mod conversation;
+mod milter;
 mod policy;
 
 pub use control::{
@@ -14,4 +15,5 @@ pub use control::{
     record_to_json,
 };
 pub use conversation::{Conversation, ProtocolError, Step, Ticket};
+pub use milter::{MilterConversation, MilterOptions};
 pub use policy::{PolicyConversation, PolicyOptions, UnknownRequest};

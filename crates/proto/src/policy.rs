@@ -224,6 +224,8 @@ fn push_text(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 impl Conversation for PolicyConversation {
+    const FRONTEND: &'static str = "policy";
+
     fn feed(&mut self, bytes: &[u8]) {
         match self.state {
             State::Closing | State::Broken(_) => {}
@@ -290,6 +292,10 @@ impl Conversation for PolicyConversation {
             }
             _ => {}
         }
+    }
+
+    fn is_midway(&self) -> bool {
+        self.request_length > 0 || !self.line.is_empty()
     }
 
     fn output(&mut self) -> &mut Vec<u8> {

@@ -2,6 +2,8 @@
 
 #[path = "../../../fuzz/checks/control.rs"]
 mod control;
+#[path = "../../../fuzz/checks/milter.rs"]
+mod milter;
 #[path = "../../../fuzz/checks/policy.rs"]
 mod policy;
 #[path = "../../../fuzz/checks/replay.rs"]
@@ -17,4 +19,9 @@ fn the_control_protocol_withstands_its_corpus() {
 #[test]
 fn the_policy_protocol_withstands_its_corpus() {
     replay("policy", policy::check);
+}
+
+#[test]
+fn the_milter_protocol_withstands_its_corpus() {
+    replay("milter", milter::check);
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use greylatch_proto::{ControlConversation, PolicyConversation, PolicyOptions};
+use greylatch_proto::{
+    ControlConversation, MilterConversation, MilterOptions, PolicyConversation, PolicyOptions,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -20,6 +22,7 @@ use crate::listen::Bound;
 #[derive(Clone, Debug)]
 pub(crate) enum Door {
     Policy(Arc<PolicyOptions>),
+    Milter(Arc<MilterOptions>),
     Control,
 }
 
@@ -128,14 +131,13 @@ where
         let _open = OpenConnection::count(&desk);
         let served = match door {
             Door::Policy(options) => {
-                serve(
-                    stream,
-                    PolicyConversation::new(options),
-                    &desk,
-                    patience,
-                    stop,
-                )
-                .await
+                let conversation = PolicyConversation::new(options);
+                serve(stream, conversation, &desk, patience, stop).await
+            }
+            Door::Milter(options) => {
+                let patience = patience.of_milter();
+                let conversation = MilterConversation::new(options);
+                serve(stream, conversation, &desk, patience, stop).await
             }
             Door::Control => serve(stream, ControlConversation::new(), &desk, patience, stop).await,
         };

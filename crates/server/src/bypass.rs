@@ -13,6 +13,7 @@ pub(crate) struct Bypass {
     every_stage: bool,
     local: bool,
     authenticated: bool,
+    access: bool,
     null_sender: NullSender,
 }
 
@@ -23,6 +24,7 @@ impl Bypass {
             every_stage: config.policy.every_stage,
             local: config.greylist.exempt_local,
             authenticated: config.greylist.exempt_authenticated,
+            access: config.greylist.exempt_access_listed,
             null_sender: config.greylist.null_sender,
         }
     }
@@ -37,8 +39,18 @@ impl Bypass {
                 return Some(Reason::Local);
             }
         }
+        // Who came by no network sits on this very host.
+        if self.local && attempt.field(Field::ClientAddress).is_none() {
+            return Some(Reason::Local);
+        }
         if self.authenticated && !attempt.text(Field::Login).is_empty() {
             return Some(Reason::Authenticated);
+        }
+        if self.authenticated && !attempt.text(Field::CertSubject).is_empty() {
+            return Some(Reason::Certified);
+        }
+        if self.access && ACCESS_PASSES.contains(&attempt.text(Field::Access)) {
+            return Some(Reason::AccessListed);
         }
         if !self.every_stage && !is_judged(attempt) {
             return Some(Reason::Stage);
@@ -52,6 +64,12 @@ impl Bypass {
         }
     }
 }
+
+/// The words of Sendmail's access database that let a client through.
+///
+/// Source: milter-greylist's README, "Working with Sendmail's access DB"; Sendmail's `cf/README`,
+/// "Access database" (`RELAY`, `OK`).
+const ACCESS_PASSES: [&[u8]; 3] = [b"WHITE", b"RELAY", b"OK"];
 
 /// Only `127.0.0.1` and `::1` are this host's own mail; the rest of 127.0.0.0/8 is what local
 /// tests and relays use as addresses of other machines.
@@ -82,6 +100,7 @@ mod tests {
     fn attempt(stage: Stage, fields: &[(Field, &str)]) -> Attempt {
         let mut attempt = Attempt::new();
         attempt.set_stage(stage);
+        attempt.set(Field::ClientAddress, b"given beside it");
         attempt.set(Field::Sender, b"a@example.com");
         attempt.set(Field::Recipient, b"b@example.org");
         for (field, value) in fields {
@@ -108,9 +127,42 @@ mod tests {
             reason(&config, &user, "198.51.100.1"),
             Some(Reason::Authenticated)
         );
+        let certified = attempt(Stage::Rcpt, &[(Field::CertSubject, "/CN=mx")]);
+        assert_eq!(
+            reason(&config, &certified, "198.51.100.1"),
+            Some(Reason::Certified)
+        );
         config.greylist.exempt_authenticated = false;
         config.greylist.exempt_local = false;
+        assert_eq!(reason(&config, &certified, "198.51.100.1"), None);
         assert_eq!(reason(&config, &user, "127.0.0.1"), None);
+    }
+
+    #[test]
+    fn who_comes_by_no_network_is_local() {
+        let mut config = Config::default();
+        let mut submitted = Attempt::new();
+        submitted.set(Field::Sender, b"a@example.com");
+        assert_eq!(reason(&config, &submitted, ""), Some(Reason::Local));
+        config.greylist.exempt_local = false;
+        assert_eq!(reason(&config, &submitted, ""), None);
+    }
+
+    #[test]
+    fn the_access_database_lets_through_by_three_words() {
+        let mut config = Config::default();
+        let access = |word| attempt(Stage::Rcpt, &[(Field::Access, word)]);
+        for word in ["WHITE", "RELAY", "OK"] {
+            assert_eq!(
+                reason(&config, &access(word), "192.0.2.1"),
+                Some(Reason::AccessListed)
+            );
+        }
+        for word in ["", "white", "REJECT", "WHITELIST"] {
+            assert_eq!(reason(&config, &access(word), "192.0.2.1"), None);
+        }
+        config.greylist.exempt_access_listed = false;
+        assert_eq!(reason(&config, &access("WHITE"), "192.0.2.1"), None);
     }
 
     #[test]

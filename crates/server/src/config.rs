@@ -68,6 +68,9 @@ pub struct Listen {
     /// Without, its mode is 0666. TCP has neither encryption nor passwords: keep it on this host or
     /// in a network you trust.
     pub policy: Vec<Listener>,
+    /// Sockets for the milter protocol of Sendmail and Postfix, written like those of `policy`.
+    /// Example: `["unix:/run/greylatch/milter"]`.
+    pub milter: Vec<Listener>,
     /// The socket of `greylatch ask`, `entries`, `status` and `reload`: a unix socket that only
     /// its owner may use. Left out: `control` in the store's directory.
     /// Example: `"unix:/run/greylatch/control"`.
@@ -75,7 +78,8 @@ pub struct Listen {
     /// How many connections may be open at once; one more has to wait until another closes.
     pub connections_max: u32,
     /// A connection on which nothing was asked for so long is closed; longer than the time
-    /// after which an MTA closes it (Postfix: 300 s idle, 1000 s in all).
+    /// after which an MTA closes it (Postfix: 300 s idle, 1000 s in all). A milter's connection
+    /// lasts as long as the SMTP session and may be quiet for two hours whatever stands here.
     #[serde(deserialize_with = "text::seconds")]
     pub idle_timeout: Seconds,
     /// A request that has begun must be complete after so long, and an answer taken.
@@ -89,6 +93,7 @@ impl Default for Listen {
     fn default() -> Self {
         Self {
             policy: vec![Listener::tcp("127.0.0.1:10023")],
+            milter: Vec::new(),
             control: None,
             connections_max: 4096,
             idle_timeout: Seconds(1_200),
@@ -137,8 +142,12 @@ pub struct Greylisting {
     /// Mail with the null sender (bounces): `"rcpt"` is greylisted like any other, `"data"` is
     /// asked about at DATA only, so that sender call-outs pass, `"exempt"` passes.
     pub null_sender: NullSender,
-    /// Clients that logged in are exempt.
+    /// Clients that logged in are exempt, and those whose TLS certificate a milter's MTA has
+    /// verified.
     pub exempt_authenticated: bool,
+    /// Clients that Sendmail's access database lets through are exempt: its macro `{greylist}` is
+    /// `WHITE`, `RELAY` or `OK`.
+    pub exempt_access_listed: bool,
     /// Clients on this very host (127.0.0.1 and ::1) are exempt.
     pub exempt_local: bool,
     /// Mail of the pools on the short list that comes with the program is exempt, as are
@@ -178,6 +187,7 @@ impl Default for Greylisting {
             exempt_clients_after: 5,
             null_sender: NullSender::Rcpt,
             exempt_authenticated: true,
+            exempt_access_listed: true,
             exempt_local: true,
             shipped_lists: true,
             waiting_per_network: 1_000,
@@ -299,7 +309,7 @@ pub struct Store {
     /// exchange entries. It is made, for its owner only, when it is not there. Left out:
     /// `privacy.key` in the store's directory. Example: `"/etc/greylatch/privacy.key"`.
     pub privacy_key: Option<PathBuf>,
-    /// How many entries are held in memory in front of the store; a sixth of all entries when that
+    /// How many entries are held in memory in front of the store; an eighth of all entries when that
     /// is more.
     pub cache_entries: u32,
     /// With privacy, keys go over the SHA-1 that Postgrey leaves, so that its memory can be taken

@@ -24,6 +24,20 @@ pub(crate) struct Patience {
     pub(crate) request: Duration,
 }
 
+/// A milter's connection is quiet while a message's content goes by.
+///
+/// Source: Sendmail's `libmilter/docs/smfi_settimeout.html` (7,210 s).
+const MILTER_IDLE: Duration = Duration::from_secs(7_210);
+
+impl Patience {
+    pub(crate) fn of_milter(self) -> Self {
+        Self {
+            idle: self.idle.max(MILTER_IDLE),
+            ..self
+        }
+    }
+}
+
 /// How a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectionError {
@@ -49,7 +63,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     C: Conversation,
 {
-    let mut visitor = Visitor::default();
+    let mut visitor = Visitor::new(C::FRONTEND);
     let mut buffer = vec![0; READ_SIZE];
     let mut timer = Timer::new(patience);
     let alarm = sleep_until(timer.alarm());
@@ -76,6 +90,9 @@ where
             }
             Step::Read | Step::Wait => {
                 flush(&mut stream, conversation.output(), patience).await?;
+                if !conversation.is_midway() {
+                    timer.rests();
+                }
                 let read = tokio::select! {
                     biased;
                     read = stream.read(&mut buffer) => Some(read?),
@@ -150,6 +167,13 @@ impl Timer {
     fn asked(&mut self) {
         // A request that came whole was asked when it came: one look at the clock is enough.
         self.idle_since = self.request_since.take().unwrap_or_else(monotonic);
+    }
+
+    /// Nothing has begun: the other side may take its time.
+    fn rests(&mut self) {
+        if let Some(since) = self.request_since.take() {
+            self.idle_since = since;
+        }
     }
 
     fn received(&mut self) {

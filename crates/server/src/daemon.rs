@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use greylatch_core::{Reloaded, School, Seconds};
-use greylatch_proto::{PolicyOptions, UnknownRequest};
+use greylatch_proto::{MilterOptions, PolicyOptions, UnknownRequest};
 use greylatch_store::{Keying, Store, StoreError};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,12 +21,12 @@ use crate::accept::{Door, Reception, accept};
 use crate::backend::{self, Backend};
 use crate::beat::beat;
 use crate::clock;
-use crate::config::{Config, Identity};
+use crate::config::{Config, Identity, NullSender};
 use crate::connection::Patience;
 use crate::desk::{Desk, DeskSettings};
 use crate::instance::Instances;
 use crate::launch::{Personality, StartError, source};
-use crate::listen::Bound;
+use crate::listen::{Bound, Sockets};
 use crate::lists::{ListFiles, Remark, Rulebook};
 use crate::log::LogQueue;
 use crate::observe::Observer;
@@ -43,7 +43,7 @@ pub(crate) struct Prepared {
     pub(crate) lists: ListFiles,
     pub(crate) rulebook: Rulebook,
     pub(crate) remarks: Vec<Remark>,
-    pub(crate) policy: Vec<Bound>,
+    pub(crate) sockets: Sockets,
     pub(crate) control: Vec<Bound>,
     pub(crate) ready: Option<Box<dyn FnOnce() + Send>>,
     pub(crate) log: LogQueue,
@@ -93,7 +93,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         lists,
         rulebook,
         remarks,
-        policy,
+        sockets,
         control,
         ready,
         log,
@@ -119,14 +119,9 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         patience: patience(&reload.config),
         stop: stopping.clone(),
     };
-    let policy_reception = reception(reload.config.listen.connections_max);
-    let options = Arc::new(policy_options(&reload.config));
-    for bound in policy {
-        tokio::spawn(accept(
-            bound,
-            Door::Policy(options.clone()),
-            policy_reception.clone(),
-        ));
+    let mta_reception = reception(reload.config.listen.connections_max);
+    for (bound, door) in doors(sockets, &reload.config) {
+        tokio::spawn(accept(bound, door, mta_reception.clone()));
     }
     for bound in control {
         tokio::spawn(accept(bound, Door::Control, reception(CONTROLS_MAX)));
@@ -141,7 +136,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
     stop_all(
         &desk,
         stop,
-        &policy_reception.permits,
+        &mta_reception.permits,
         reload.config.listen.connections_max,
     )
     .await;
@@ -179,6 +174,25 @@ pub(crate) fn desk(
         started: clock::now(),
         reload,
         remembers: watch::Sender::new(false),
+    }
+}
+
+/// The sockets at which MTAs ask, each with what is spoken there.
+fn doors(sockets: Sockets, config: &Config) -> impl Iterator<Item = (Bound, Door)> {
+    let policy = Door::Policy(Arc::new(policy_options(config)));
+    let milter = Door::Milter(Arc::new(milter_options(config)));
+    let at = |sockets: Vec<Bound>, door: Door| {
+        sockets
+            .into_iter()
+            .map(move |socket| (socket, door.clone()))
+    };
+    at(sockets.policy, policy).chain(at(sockets.milter, milter))
+}
+
+fn milter_options(config: &Config) -> MilterOptions {
+    MilterOptions {
+        adds_header: !config.greylist.header.is_empty(),
+        judges_end: config.greylist.null_sender == NullSender::Data,
     }
 }
 

@@ -82,10 +82,20 @@ impl DeskSettings {
 }
 
 /// What one connection keeps between its questions.
-#[derive(Default)]
 pub(crate) struct Visitor {
+    /// The way that it asks.
+    frontend: &'static str,
     /// The log line under way.
     pub(crate) line: Vec<u8>,
+}
+
+impl Visitor {
+    pub(crate) fn new(frontend: &'static str) -> Self {
+        Self {
+            frontend,
+            line: Vec::new(),
+        }
+    }
 }
 
 /// An attempt with what was found out about it.
@@ -136,7 +146,7 @@ impl Desk {
         let header = self.header(&case, &decision);
         let rule = rule.and_then(|rule| rulebook.rule_text(rule));
         let record = DecisionRecord {
-            frontend: "policy",
+            frontend: visitor.frontend,
             attempt,
             net: case
                 .client

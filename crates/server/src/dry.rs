@@ -70,13 +70,14 @@ pub fn look_dry(
         let now = clock::now();
         let mut retry = attempt.clone();
         retry.set(Field::TestTime, now.0.to_string().as_bytes());
+        let mut visitor = Visitor::new("dry");
         if later.is_some() {
-            desk.answer(&mut Visitor::default(), Request::Judge(retry.clone()))
+            desk.answer(&mut visitor, Request::Judge(retry.clone()))
                 .await;
         }
         let later = later.unwrap_or(Seconds(0));
         desk.answer(
-            &mut Visitor::default(),
+            &mut visitor,
             Request::Look {
                 attempt: retry,
                 later,

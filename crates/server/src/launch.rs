@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use crate::config::{Config, ConfigError, Endpoint, Listener};
 use crate::daemon::{self, Prepared};
 use crate::identity::{Owner, OwnerError, raise_file_limit};
-use crate::listen::{self, Bound, ListenError};
+use crate::listen::{self, Bound, ListenError, Sockets};
 use crate::lists::ListFiles;
 use crate::log::{LogQueue, Severity, diagnostics};
 use crate::observe::complaint;
@@ -161,7 +161,7 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
     prepare_directories(&config, &owner)?;
     let keying = privacy::keying(&config, &owner)?;
     fit_connections(&mut config.listen.connections_max);
-    let policy = bind_all(&config)?;
+    let sockets = bind_all(&config)?;
     let control = bind_control(&config, &owner)?;
     let pidfile = pidfile
         .map(|path| Pidfile::write(path, &owner))
@@ -175,7 +175,7 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
         lists,
         rulebook,
         remarks,
-        policy,
+        sockets,
         control,
         ready,
         log,
@@ -221,16 +221,22 @@ pub(crate) fn source(path: Option<&Path>) -> Source {
     }
 }
 
-fn bind_all(config: &Config) -> Result<Vec<Bound>, StartError> {
+fn bind_all(config: &Config) -> Result<Sockets, StartError> {
     let passed = listen::passed();
-    if !passed.is_empty() {
+    if !passed.policy.is_empty() || !passed.milter.is_empty() {
         return Ok(passed);
     }
-    let mut bound = Vec::new();
-    for listener in &config.listen.policy {
-        bound.extend(listen::bind(listener, config.listen.backlog)?);
-    }
-    Ok(bound)
+    let bind_each = |listeners: &[Listener]| {
+        let mut bound = Vec::new();
+        for listener in listeners {
+            bound.extend(listen::bind(listener, config.listen.backlog)?);
+        }
+        Ok::<_, StartError>(bound)
+    };
+    Ok(Sockets {
+        policy: bind_each(&config.listen.policy)?,
+        milter: bind_each(&config.listen.milter)?,
+    })
 }
 
 fn bind_control(config: &Config, owner: &Owner) -> Result<Vec<Bound>, StartError> {

@@ -1,5 +1,6 @@
 //! Room 1, listen: sockets are bound before privileges are dropped, and removed at the end.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
@@ -20,6 +21,13 @@ use crate::identity::{Owner, OwnerError};
 pub(crate) enum Bound {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
+}
+
+/// The sockets at which MTAs ask, by what is spoken there.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    pub(crate) policy: Vec<Bound>,
+    pub(crate) milter: Vec<Bound>,
 }
 
 /// The file of a unix socket, to be removed when we stop unless it is another's by then.
@@ -90,20 +98,30 @@ pub(crate) fn bind(listener: &Listener, backlog: u32) -> Result<Vec<Bound>, List
     }
 }
 
-/// The sockets that systemd passed, if it passed any.
+/// The sockets that systemd passed, if it passed any. At one whose `FileDescriptorName=` is
+/// `milter` the milter protocol is spoken, at all others the policy protocol.
 ///
-/// Source: sd_listen_fds(3).
-pub(crate) fn passed() -> Vec<Bound> {
+/// Source: sd_listen_fds(3), systemd.socket(5).
+pub(crate) fn passed() -> Sockets {
+    let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let names: Vec<&str> = names.split(':').collect();
     let mut fds = listenfd::ListenFd::from_env();
-    let mut bound = Vec::new();
+    let mut sockets = Sockets::default();
     for nth in 0..fds.len() {
-        if let Ok(Some(socket)) = fds.take_unix_listener(nth) {
-            bound.push(Bound::Unix(socket, SocketFile::foreign()));
+        let bound = if let Ok(Some(socket)) = fds.take_unix_listener(nth) {
+            Bound::Unix(socket, SocketFile::foreign())
         } else if let Ok(Some(socket)) = fds.take_tcp_listener(nth) {
-            bound.push(Bound::Tcp(socket));
+            Bound::Tcp(socket)
+        } else {
+            continue;
+        };
+        if names.get(nth) == Some(&"milter") {
+            sockets.milter.push(bound);
+        } else {
+            sockets.policy.push(bound);
         }
     }
-    bound
+    sockets
 }
 
 fn bind_tcp(at: &Endpoint, host: &str, port: u16, backlog: u32) -> Result<Vec<Bound>, ListenError> {

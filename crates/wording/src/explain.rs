@@ -74,6 +74,8 @@ fn because(reason: Reason) -> &'static str {
         Reason::RecipientListed => "the recipient is on a list",
         Reason::ClientExempt => "enough mail of this client has passed",
         Reason::Authenticated => "the client has logged in",
+        Reason::Certified => "the client has shown a certificate that the MTA has verified",
+        Reason::AccessListed => "the MTA's access database lets the client through",
         Reason::Local => "the client is this very host",
         Reason::Cluster => "the client is one of our own MX hosts",
         Reason::NullSender => "mail with the null sender is not greylisted here",

@@ -1,0 +1,333 @@
+//! The milter protocol, versions 2 to 6, which Sendmail and Postfix speak to their filters.
+//!
+//! A connection is one SMTP session with any number of messages. Each recipient is asked about
+//! when it is named; of the message itself only what the rules need is asked for. It judges
+//! nothing.
+//!
+//! Source: Sendmail's `include/libmilter/mfdef.h` and `libmilter/docs`; Postfix MILTER_README;
+//! traces of Sendmail 8.17.1 and Postfix 3.7.11.
+
+mod macros;
+mod negotiation;
+mod session;
+mod texts;
+mod wire;
+
+use std::sync::Arc;
+
+use greylatch_core::{Answer, Attempt, Field, Notice, Request, Verdict};
+
+use self::negotiation::Agreement;
+use self::session::Session;
+use self::texts::{Class, push_reply};
+use self::wire::{Packet, command, reply};
+use crate::conversation::{Conversation, ProtocolError, Step, Ticket};
+
+/// How the protocol is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MilterOptions {
+    /// Messages may get a header.
+    pub adds_header: bool,
+    /// The message is asked about once more at its end, when it has one recipient or more.
+    pub judges_end: bool,
+}
+
+impl Default for MilterOptions {
+    fn default() -> Self {
+        Self {
+            adds_header: true,
+            judges_end: false,
+        }
+    }
+}
+
+/// One connection on which the milter protocol is spoken.
+#[derive(Debug)]
+pub struct MilterConversation {
+    options: Arc<MilterOptions>,
+    agreement: Option<Agreement>,
+    session: Session,
+    state: State,
+    unread: Vec<u8>,
+    unread_from: usize,
+    finished: bool,
+    last_ticket: Ticket,
+    output: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Packets are being read.
+    Reading,
+    /// A question is complete.
+    Complete(Question),
+    /// A question has been asked.
+    Asked(Ticket, Asked),
+    /// All is said.
+    Closing,
+    /// The stream cannot be read on.
+    Broken(ProtocolError),
+}
+
+#[derive(Debug)]
+struct Question {
+    request: Request,
+    about: Asked,
+}
+
+/// What a question was about.
+#[derive(Debug)]
+enum Asked {
+    /// A recipient, to be remembered when it is accepted.
+    Recipient(Vec<u8>),
+    /// The message as a whole.
+    Message,
+}
+
+impl MilterConversation {
+    /// A connection that has just been opened.
+    #[must_use]
+    pub fn new(options: Arc<MilterOptions>) -> Self {
+        Self {
+            options,
+            agreement: None,
+            session: Session::default(),
+            state: State::Reading,
+            unread: Vec::new(),
+            unread_from: 0,
+            finished: false,
+            last_ticket: Ticket::default(),
+            output: Vec::new(),
+        }
+    }
+
+    /// Reads packets up to one that asks something.
+    fn read_unread(&mut self) {
+        let unread = std::mem::take(&mut self.unread);
+        while matches!(self.state, State::Reading) {
+            let rest = unread.get(self.unread_from..).unwrap_or_default();
+            let taken = match wire::cut(rest) {
+                Ok(None) => break,
+                Ok(Some(packet)) => {
+                    self.unread_from += packet.length;
+                    self.take(packet)
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = taken {
+                self.state = State::Broken(error);
+            }
+        }
+        self.unread = unread;
+        self.unread.drain(..self.unread_from);
+        self.unread_from = 0;
+    }
+
+    fn take(&mut self, packet: Packet<'_>) -> Result<(), ProtocolError> {
+        let Packet {
+            command, content, ..
+        } = packet;
+        if self.agreement.is_none() && command != command::NEGOTIATE {
+            return Err(ProtocolError::NotNegotiated);
+        }
+        match command {
+            command::NEGOTIATE => {
+                let agreement = Agreement::of(content, &self.options)?;
+                agreement.say(&mut self.output);
+                self.agreement = Some(agreement);
+            }
+            command::MACROS => self.session.macros.set(content),
+            command::CONNECT => {
+                let malformed = ProtocolError::Malformed(char::from(command));
+                self.session.connect(content).ok_or(malformed)?;
+                self.go_on(command);
+            }
+            command::HELO => {
+                self.session.helo(content);
+                self.go_on(command);
+            }
+            command::MAIL => {
+                self.session.mail(content);
+                self.go_on(command);
+            }
+            command::RCPT => self.ask_of_recipient(content),
+            command::END_OF_BODY => self.end_of_message(),
+            command::DATA
+            | command::HEADER
+            | command::END_OF_HEADERS
+            | command::BODY
+            | command::UNKNOWN => self.go_on(command),
+            command::ABORT => self.session.end_message(),
+            command::QUIT_FOR_NEXT => self.session.end(),
+            command::QUIT => self.state = State::Closing,
+            _ => return Err(ProtocolError::UnknownCommand(char::from(command))),
+        }
+        Ok(())
+    }
+
+    fn ask_of_recipient(&mut self, content: &[u8]) {
+        let attempt = self.session.attempt(content);
+        let recipient = attempt.text(Field::Recipient).to_vec();
+        let request = match self.session.missing() {
+            Some(missing) => Request::PassUnread(attempt, Notice::MissingAttribute(missing)),
+            None => Request::Judge(attempt),
+        };
+        self.state = State::Complete(Question {
+            request,
+            about: Asked::Recipient(recipient),
+        });
+    }
+
+    fn end_of_message(&mut self) {
+        let whole = self.session.whole().filter(|_| self.options.judges_end);
+        match whole {
+            Some(attempt) => self.ask_of_message(attempt),
+            None => self.accept_message(),
+        }
+    }
+
+    fn ask_of_message(&mut self, attempt: Attempt) {
+        self.state = State::Complete(Question {
+            request: Request::Judge(attempt),
+            about: Asked::Message,
+        });
+    }
+
+    fn accept_message(&mut self) {
+        let header = self.session.take_header();
+        let agreement = self.agreement.filter(Agreement::adds_headers);
+        if let (Some(agreement), Some(line)) = (agreement, header) {
+            push_header(&mut self.output, &line, agreement.inserts_headers());
+        }
+        self.session.end_message();
+        self.go_on(command::END_OF_BODY);
+    }
+
+    /// Lets the MTA go on, if it waits for an answer to this command.
+    fn go_on(&mut self, command: u8) {
+        let agreed = self.agreement.as_ref();
+        if agreed.is_none_or(|agreed| agreed.wants_answer(command)) {
+            wire::push(&mut self.output, reply::CONTINUE, |_| {});
+        }
+    }
+
+    fn say(&mut self, about: Asked, answer: &Answer) {
+        let header = match answer {
+            Answer::Verdict(Verdict::Defer(reply)) => {
+                push_reply(&mut self.output, Class::Defer, reply);
+                return self.turned_away(&about);
+            }
+            Answer::Verdict(Verdict::Refuse(reply)) => {
+                push_reply(&mut self.output, Class::Refuse, reply);
+                return self.turned_away(&about);
+            }
+            Answer::Verdict(Verdict::Pass { header }) => header.as_deref(),
+            // What cannot be judged passes.
+            _ => None,
+        };
+        match about {
+            Asked::Recipient(recipient) => {
+                self.session.accepted(&recipient, header);
+                self.go_on(command::RCPT);
+            }
+            Asked::Message => {
+                self.session.accepted(b"", header);
+                self.accept_message();
+            }
+        }
+    }
+
+    /// A recipient that was turned away leaves the message alive.
+    fn turned_away(&mut self, about: &Asked) {
+        if matches!(about, Asked::Message) {
+            self.session.end_message();
+        }
+    }
+}
+
+/// Adds a header line to the message: on top where that is known, so that it stands beside the
+/// trace of the hop that it tells of.
+fn push_header(out: &mut Vec<u8>, line: &[u8], on_top: bool) {
+    let (name, value) = match memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at)) {
+        Some((name, value)) => (name, value.get(1..).unwrap_or_default().trim_ascii_start()),
+        None => return,
+    };
+    let kind = if on_top {
+        reply::INSERT_HEADER
+    } else {
+        reply::ADD_HEADER
+    };
+    wire::push(out, kind, |out| {
+        if on_top {
+            out.extend_from_slice(&0_u32.to_be_bytes());
+        }
+        for text in [name, value] {
+            out.extend(text.iter().map(|byte| match byte {
+                b'\n' | b'\r' | 0 => b' ',
+                byte => *byte,
+            }));
+            out.push(0);
+        }
+    });
+}
+
+impl Conversation for MilterConversation {
+    const FRONTEND: &'static str = "milter";
+
+    fn feed(&mut self, bytes: &[u8]) {
+        if !matches!(self.state, State::Closing | State::Broken(_)) {
+            self.unread.extend_from_slice(bytes);
+        }
+    }
+
+    fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    fn step(&mut self) -> Result<Step, ProtocolError> {
+        if matches!(self.state, State::Reading) {
+            self.read_unread();
+        }
+        match std::mem::replace(&mut self.state, State::Closing) {
+            State::Reading if self.finished => Ok(Step::Close),
+            State::Reading => {
+                self.state = State::Reading;
+                Ok(Step::Read)
+            }
+            State::Complete(question) => {
+                let ticket = self.last_ticket.next();
+                self.last_ticket = ticket;
+                self.state = State::Asked(ticket, question.about);
+                Ok(Step::Ask(ticket, question.request))
+            }
+            asked @ State::Asked(..) => {
+                self.state = asked;
+                Ok(Step::Wait)
+            }
+            State::Closing => Ok(Step::Close),
+            State::Broken(error) => {
+                self.state = State::Broken(error);
+                Err(error)
+            }
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: &Answer) {
+        match std::mem::replace(&mut self.state, State::Reading) {
+            State::Asked(open, about) if open == ticket => self.say(about, answer),
+            other => self.state = other,
+        }
+    }
+
+    fn is_midway(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    fn notice(&mut self) -> Option<Notice> {
+        None
+    }
+}

@@ -1,0 +1,98 @@
+//! The beginning of a connection: the MTA offers, the filter takes what it needs and no more.
+//!
+//! Source: Sendmail's `libmilter/docs/xxfi_negotiate.html`, and traces of Sendmail 8.17.1 and
+//! Postfix 3.7.11: a filter that answers a higher version than was offered gets no mail.
+
+use super::MilterOptions;
+use super::wire::{self, VERSION_MAX, VERSION_MIN, action, command, step};
+use crate::conversation::ProtocolError;
+
+/// What both sides agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Agreement {
+    version: u32,
+    actions: u32,
+    steps: u32,
+}
+
+/// The macros that are asked for at each stage: all that milter-greylist reads, what tells that a
+/// client's name is verified, and what the log tells of a message. Such a list takes the place of
+/// the administrator's.
+const MACRO_LISTS: [(u32, &str); 4] = [
+    (0, "j {if_addr} {daemon_port} {client_resolve}"),
+    (1, "{verify} {cert_subject} {tls_version}"),
+    (2, "i {auth_authen}"),
+    (3, "i {greylist}"),
+];
+
+/// Steps of a message that nothing here looks at.
+const UNNEEDED: u32 = step::NO_HEADERS
+    | step::NO_BODY
+    | step::NO_END_OF_HEADERS
+    | step::NO_UNKNOWN
+    | step::NO_DATA
+    | step::NO_REPLY_CONNECT
+    | step::NO_REPLY_HELO
+    | step::NO_REPLY_MAIL;
+
+impl Agreement {
+    /// What is taken of an offer.
+    pub(super) fn of(offer: &[u8], options: &MilterOptions) -> Result<Self, ProtocolError> {
+        let malformed = ProtocolError::Malformed(char::from(command::NEGOTIATE));
+        let [version, actions, steps] = wire::three_numbers(offer).ok_or(malformed)?;
+        if version < VERSION_MIN {
+            return Err(ProtocolError::VersionTooOld { version });
+        }
+        let offered = |bits, oldest| if bits == 0 { oldest } else { bits };
+        let header = if options.adds_header {
+            action::ADD_HEADERS
+        } else {
+            0
+        };
+        Ok(Self {
+            version: version.min(VERSION_MAX),
+            actions: offered(actions, action::OLDEST) & (header | action::MACRO_LISTS),
+            steps: offered(steps, step::OLDEST) & UNNEEDED,
+        })
+    }
+
+    /// Says what was taken.
+    pub(super) fn say(&self, out: &mut Vec<u8>) {
+        wire::push(out, command::NEGOTIATE, |out| {
+            for number in [self.version, self.actions, self.steps] {
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            if self.actions & action::MACRO_LISTS == 0 {
+                return;
+            }
+            for (stage, macros) in MACRO_LISTS {
+                out.extend_from_slice(&stage.to_be_bytes());
+                out.extend_from_slice(macros.as_bytes());
+                out.push(0);
+            }
+        });
+    }
+
+    /// Whether this command is to be answered at all.
+    pub(super) fn wants_answer(&self, command: u8) -> bool {
+        let quiet = match command {
+            command::CONNECT => step::NO_REPLY_CONNECT,
+            command::HELO => step::NO_REPLY_HELO,
+            command::MAIL => step::NO_REPLY_MAIL,
+            _ => 0,
+        };
+        self.steps & quiet == 0
+    }
+
+    pub(super) fn adds_headers(&self) -> bool {
+        self.actions & action::ADD_HEADERS != 0
+    }
+
+    /// Whether a header can be put on top of the others.
+    ///
+    /// Source: `libmilter/docs/smfi_insheader.html`, which came with Sendmail 8.13; the protocol's
+    /// version was 2 for some time after, and Postfix takes it at every version.
+    pub(super) fn inserts_headers(&self) -> bool {
+        self.adds_headers() && self.version > VERSION_MIN
+    }
+}
