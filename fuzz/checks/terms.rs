@@ -13,5 +13,6 @@ pub(crate) fn terms() -> Greylist {
         },
         exemption: None,
         waiting_max: None,
+        network_suffices: false,
     }
 }

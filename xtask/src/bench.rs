@@ -8,6 +8,7 @@
 
 mod bars;
 mod cost;
+mod dialect;
 mod histogram;
 mod load;
 mod measure;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::bench::dialect::Dialect;
 use crate::bench::options::Options;
 use crate::bench::server::Places;
 use crate::shell;
@@ -60,15 +62,19 @@ pub(crate) fn run(workspace: &Workspace, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Serves as the reference until it is killed: SOCKET [LOGFILE].
+/// Serves as the reference until it is killed: [--milter] SOCKET [LOGFILE].
 ///
 /// # Errors
 /// When it cannot listen.
 pub(crate) fn run_reference(words: &[&str]) -> Result<()> {
+    let (dialect, words) = match words {
+        ["--milter", rest @ ..] => (Dialect::Milter, rest),
+        words => (Dialect::Policy, words),
+    };
     match words {
-        [socket] => reference::run(Path::new(socket), None),
-        [socket, log] => reference::run(Path::new(socket), Some(Path::new(log))),
-        _ => bail!("usage: cargo xtask bench-reference SOCKET [LOGFILE]"),
+        [socket] => reference::run(dialect, Path::new(socket), None),
+        [socket, log] => reference::run(dialect, Path::new(socket), Some(Path::new(log))),
+        _ => bail!("usage: cargo xtask bench-reference [--milter] SOCKET [LOGFILE]"),
     }
 }
 

@@ -78,6 +78,9 @@ fn greylist(terms: &Greylist, memory: &Memory, now: Timestamp) -> Decision {
         Some(Standing::Refused) => return Decision::of(Outcome::Refuse, Reason::Hand),
         Some(Standing::Waiting | Standing::Proven) | None => {}
     }
+    if let Some(decision) = passed_by_network(terms, memory, now) {
+        return decision;
+    }
     let mut decision = match terms.timing.due {
         Due::FromFirst => from_first(&terms.timing, memory.entry, now),
         Due::AsStored => as_stored(&terms.timing, memory.entry, now),
@@ -99,6 +102,22 @@ fn greylist(terms: &Greylist, memory: &Memory, now: Timestamp) -> Decision {
         }
     }
     decision
+}
+
+/// A proven network passes where that suffices, and stays proven as an entry of its own would.
+fn passed_by_network(terms: &Greylist, memory: &Memory, now: Timestamp) -> Option<Decision> {
+    let until = memory
+        .network_proven_until
+        .filter(|_| terms.network_suffices)?;
+    if now > until || terms.timing.lifetime.0 == 0 {
+        return None;
+    }
+    let mut decision = Decision::of(Outcome::Pass, Reason::Known);
+    let renewed = now.plus(terms.timing.lifetime);
+    if renewed.since(until).0 > terms.timing.lifetime.0 / 64 {
+        decision.change.network_proven_until = Some(renewed);
+    }
+    Some(decision)
 }
 
 /// A first contact is not written down while too many wait in a network that has none proven.
@@ -304,6 +323,7 @@ mod tests {
                 pause: Seconds::HOUR,
             }),
             waiting_max: None,
+            network_suffices: false,
         }
     }
 
@@ -431,6 +451,32 @@ mod tests {
             Timestamp(30 * DAY + 3_601),
         );
         assert!(matches!(later.change.entry, EntryChange::Put(_)));
+    }
+
+    #[test]
+    fn one_proven_entry_of_a_network_is_enough_where_that_is_said() {
+        let lazy = Greylist {
+            network_suffices: true,
+            exemption: None,
+            ..terms(300)
+        };
+        let memory = |until| Memory {
+            network_proven_until: Some(Timestamp(until)),
+            ..Memory::default()
+        };
+        let at = |terms: Greylist, until| {
+            let decision = decide(&Ruling::Greylist(terms), &memory(until), Timestamp(1_000));
+            (decision.reason, decision.change)
+        };
+        let renewed = Change {
+            network_proven_until: Some(Timestamp(1_000 + 35 * DAY)),
+            ..Change::default()
+        };
+        assert_eq!(at(lazy, 1_000), (Reason::Known, renewed));
+        let fresh = at(lazy, 1_000 + 35 * DAY - 3_600);
+        assert_eq!(fresh, (Reason::Known, Change::default()));
+        assert_eq!(at(lazy, 999).0, Reason::New);
+        assert_eq!(at(terms(300), 2_000).0, Reason::New);
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use crate::address::{Network, postgrey_text, push_number, push_postgrey_text, push_text};
 use crate::attempt::{Attempt, Field};
-use crate::sender::{push_native_sender, push_postgrey_sender};
+use crate::sender::{
+    push_milter_greylist_recipient, push_milter_greylist_sender, push_native_sender,
+    push_postgrey_sender,
+};
 
 /// How identities are formed; belongs to the configuration of the daemon, never to a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,9 @@ pub enum School {
         /// The client is known by its full address.
         by_host: bool,
     },
+    /// milter-greylist 4.6's, whose clients are told apart by `subnetmatch`. It compares entries that
+    /// wait by case, and those that passed without; here case never counts.
+    MilterGreylist,
     /// Our own.
     Native,
 }
@@ -47,11 +53,15 @@ impl IdentityRules {
         let (sender, recipient) = (attempt.text(Field::Sender), attempt.text(Field::Recipient));
         Triplet::form(
             self.school,
-            recipient,
             |text| self.push_client(text, client),
             |text| match self.school {
                 School::Postgrey { .. } => push_postgrey_sender(text, sender),
+                School::MilterGreylist => push_milter_greylist_sender(text, sender),
                 School::Native => push_native_sender(text, sender, recipient),
+            },
+            |text| match self.school {
+                School::MilterGreylist => push_milter_greylist_recipient(text, recipient),
+                School::Postgrey { .. } | School::Native => text.extend_from_slice(recipient),
             },
         )
     }
@@ -66,7 +76,7 @@ impl IdentityRules {
             School::Postgrey { by_host: false } => {
                 push_postgrey_text(text, self.network(client).address());
             }
-            School::Native => {
+            School::MilterGreylist | School::Native => {
                 let network = self.network(client);
                 push_text(text, network.address());
                 text.push(b'/');
@@ -81,7 +91,7 @@ impl IdentityRules {
         match (self.school, client) {
             (_, IpAddr::V4(_)) => postgrey_text(client),
             (School::Postgrey { .. }, _) => postgrey_text(client).to_ascii_uppercase(),
-            (School::Native, _) => client.to_string(),
+            (School::MilterGreylist | School::Native, _) => client.to_string(),
         }
     }
 }
@@ -102,27 +112,27 @@ impl Triplet {
     pub fn new(school: School, client: &[u8], sender: &[u8], recipient: &[u8]) -> Self {
         Self::form(
             school,
-            recipient,
             |text| text.extend_from_slice(client),
             |text| text.extend_from_slice(sender),
+            |text| text.extend_from_slice(recipient),
         )
     }
 
-    /// A triplet whose client and sender these add, all in one buffer.
+    /// A triplet whose parts these add, all in one buffer.
     fn form(
         school: School,
-        recipient: &[u8],
         client: impl FnOnce(&mut Vec<u8>),
         sender: impl FnOnce(&mut Vec<u8>),
+        recipient: impl FnOnce(&mut Vec<u8>),
     ) -> Self {
-        let mut text = Vec::with_capacity(USUAL_BYTES + recipient.len());
+        let mut text = Vec::with_capacity(USUAL_BYTES);
         client(&mut text);
         let client_end = text.len();
         text.push(b'/');
         sender(&mut text);
         let sender_end = text.len();
         text.push(b'/');
-        text.extend_from_slice(recipient);
+        recipient(&mut text);
         text.make_ascii_lowercase();
         Self {
             text,
@@ -164,8 +174,8 @@ impl Triplet {
     }
 }
 
-/// Most clients and senders together have no more bytes.
-const USUAL_BYTES: usize = 64;
+/// Most triplets have no more bytes.
+const USUAL_BYTES: usize = 96;
 
 #[cfg(test)]
 mod tests {
@@ -223,6 +233,22 @@ mod tests {
         ];
         for (school, client, sender, expected) in vectors {
             assert_eq!(triplet(school, client, sender), expected);
+        }
+    }
+
+    #[test]
+    fn milter_greylist_drops_what_stands_before_the_last_equals_sign() {
+        let vectors = [
+            ("bounce-1234=bob@list.org", "bob@list.org"),
+            ("prvs=abc=alice@l.org", "alice@l.org"),
+            ("SRS0=aa=bb=dom.org=User@fwd.org", "user@fwd.org"),
+            ("utf\u{e9}@x.org", "utf__@x.org"),
+            ("\"a b\"@x.org", "\"a_b\"@x.org"),
+            ("", ""),
+        ];
+        for (sender, known) in vectors {
+            let triplet = triplet(School::MilterGreylist, "192.0.2.10", sender);
+            assert_eq!(triplet, format!("192.0.2.0/24/{known}/bob@example.org"));
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Greylist {
     pub exemption: Option<ClientExemption>,
     /// How many entries may wait in one client network that has none proven; `None`: no limit.
     pub waiting_max: Option<u32>,
+    /// A client network that has proven entries passes with any (milter-greylist's `lazyaw`).
+    pub network_suffices: bool,
 }
 
 /// The delays and lifetimes of an entry.

@@ -14,6 +14,20 @@ pub(crate) fn push_postgrey_sender(out: &mut Vec<u8>, sender: &[u8]) {
     out.extend_from_slice(domain);
 }
 
+/// Adds the sender as milter-greylist 4.6 keys it, before lower-casing: without all up to the last
+/// `=`, and `_` for each blank and each byte that is no printable ASCII.
+pub(crate) fn push_milter_greylist_sender(out: &mut Vec<u8>, sender: &[u8]) {
+    let tags = sender.iter().rposition(|byte| *byte == b'=');
+    let bare = tags.map_or(sender, |last| &sender[last + 1..]);
+    push_milter_greylist_recipient(out, bare);
+}
+
+/// Adds a recipient in the same way.
+pub(crate) fn push_milter_greylist_recipient(out: &mut Vec<u8>, recipient: &[u8]) {
+    let printable = |byte: &u8| if byte.is_ascii_graphic() { *byte } else { b'_' };
+    out.extend(recipient.iter().map(printable));
+}
+
 /// `prvs=TAG=user` and `prvs=user=TAG` without the tag, as Postgrey takes it off.
 fn without_prvs(user: &[u8]) -> &[u8] {
     if !user.starts_with(b"prvs=") {

@@ -185,11 +185,13 @@ fn ruling() -> impl Strategy<Value = Ruling> {
         });
     let exemption =
         (any::<u32>(), length()).prop_map(|(passes, pause)| ClientExemption { passes, pause });
-    let terms = (timing, option::of(exemption), option::of(any::<u32>())).prop_map(
-        |(timing, exemption, waiting_max)| Greylist {
+    let limits = (option::of(any::<u32>()), any::<bool>());
+    let terms = (timing, option::of(exemption), limits).prop_map(
+        |(timing, exemption, (waiting_max, network_suffices))| Greylist {
             timing,
             exemption,
             waiting_max,
+            network_suffices,
         },
     );
     prop_oneof![

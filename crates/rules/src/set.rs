@@ -273,6 +273,7 @@ mod tests {
             },
             exemption: None,
             waiting_max: None,
+            network_suffices: false,
         };
         let rules: Vec<RuleSpec> = (0..1_000)
             .map(|number| RuleSpec {

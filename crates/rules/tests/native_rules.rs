@@ -18,6 +18,7 @@ fn terms() -> Greylist {
         },
         exemption: None,
         waiting_max: None,
+        network_suffices: false,
     }
 }
 

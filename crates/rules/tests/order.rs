@@ -19,6 +19,7 @@ fn terms() -> Greylist {
         },
         exemption: None,
         waiting_max: Some(1_000),
+        network_suffices: false,
     }
 }
 

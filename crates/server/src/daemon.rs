@@ -156,7 +156,7 @@ pub(crate) fn desk(
         Identity::PostgreyByHost => School::Postgrey { by_host: true },
     };
     let instances = match school {
-        School::Native => Instances::large(),
+        School::MilterGreylist | School::Native => Instances::large(),
         School::Postgrey { .. } => Instances::as_postgrey(),
     };
     Desk {

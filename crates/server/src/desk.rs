@@ -63,7 +63,7 @@ impl DeskSettings {
     pub(crate) fn new(config: &Config, school: School, keying: Keying) -> Self {
         Self {
             dialect: match school {
-                School::Native => AddressDialect::Strict,
+                School::MilterGreylist | School::Native => AddressDialect::Strict,
                 School::Postgrey { .. } => AddressDialect::Postgrey,
             },
             identity: IdentityRules {
@@ -190,14 +190,14 @@ impl Desk {
 
     /// Rooms 5 to 7, as often as others change the same records meanwhile.
     async fn settle(&self, case: &Case<'_>, ruling: &Ruling) -> Decision {
-        let Ruling::Greylist(_) = ruling else {
+        let Ruling::Greylist(terms) = ruling else {
             return decide(ruling, &Memory::default(), case.now);
         };
         let Some(client) = case.client else {
             return Decision::of(Outcome::Pass, Reason::Unreadable);
         };
         let network = self.settings.identity.network(client);
-        let keys = self.keys(case.attempt, client, false);
+        let keys = self.keys(case.attempt, client, terms.network_suffices);
         let settled = match self.wait_for_memory().await {
             Ok(()) => {
                 self.recall_and_commit(keys, network, ruling, case.now)

@@ -225,6 +225,7 @@ pub(crate) fn terms(greylist: &Greylisting) -> Greylist {
             pause: Seconds::HOUR,
         }),
         waiting_max: Some(greylist.waiting_per_network).filter(|max| *max > 0),
+        network_suffices: false,
     }
 }
 

@@ -109,6 +109,7 @@ impl<'a, S: Store> Latch<'a, S> {
                     pause: Seconds::HOUR,
                 }),
                 waiting_max: None,
+                network_suffices: false,
             },
             identity: IdentityRules {
                 school: School::Native,

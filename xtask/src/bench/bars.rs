@@ -69,6 +69,8 @@ const TO_POSTGREY: (Program, Program) = (Program::Greylatch, Program::Postgrey);
 const SYSLOG: (Program, Program) = (Program::GreylatchSyslog, Program::Reference);
 const SYNCED: (Program, Program) = (Program::GreylatchSynced, Program::Postgrey);
 
+const MILTER: (Program, Program) = (Program::GreylatchMilter, Program::ReferenceMilter);
+
 const RELATIONS: &[Relation] = &[
     relation("known", TO_REFERENCE, THROUGHPUT, Bar::AtLeast(0.6)),
     relation("known", TO_REFERENCE, CPU, Bar::AtMost(1.8)),
@@ -85,6 +87,8 @@ const RELATIONS: &[Relation] = &[
     relation("whitelisted", SYSLOG, CPU, Bar::AtMost(2.5)),
     relation("exempt", SYSLOG, THROUGHPUT, Bar::AtLeast(0.4)),
     relation("exempt", SYSLOG, CPU, Bar::AtMost(2.5)),
+    relation("known", MILTER, CPU, Bar::AtMost(2.0)),
+    relation("new", MILTER, CPU, Bar::AtMost(5.0)),
     relation("known at 2000/s", TO_REFERENCE, P99, Bar::AtMost(3.0)),
     relation("new at 2000/s", TO_REFERENCE, P99, Bar::AtMost(3.0)),
 ];

@@ -10,22 +10,24 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::bench::dialect::Dialect;
 use crate::bench::histogram::Histogram;
 use crate::bench::random::Random;
-use crate::bench::request::{DUNNO, Kind, Request};
+use crate::bench::request::{Kind, Request};
 use crate::bench::scenario::{Draw, Population, Scenario};
 
 /// What is asked of whom.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub(crate) socket: &'a Path,
+    pub(crate) dialect: Dialect,
     /// False for the reference, which answers the same to all.
     pub(crate) greylists: bool,
     pub(crate) scenario: Scenario,
@@ -94,7 +96,9 @@ pub(crate) fn closed(target: &Target) -> Result<Load> {
 async fn all_connections(target: &Target<'_>) -> Result<Load> {
     let mut streams = Vec::new();
     for _ in 0..target.connections {
-        streams.push(UnixStream::connect(target.socket).await?);
+        let mut stream = UnixStream::connect(target.socket).await?;
+        greet(&mut stream, target.dialect).await?;
+        streams.push(stream);
     }
     let start = Instant::now();
     let end = start + target.duration;
@@ -110,19 +114,33 @@ async fn all_connections(target: &Target<'_>) -> Result<Load> {
     Ok(total)
 }
 
+async fn greet(stream: &mut UnixStream, dialect: Dialect) -> Result<()> {
+    let greeting = dialect.greeting();
+    if !greeting.is_empty() {
+        stream.write_all(greeting).await?;
+        let mut answer = [0; ANSWER_SIZE];
+        let mut length = 0;
+        while !dialect.is_whole(&answer[..length]) {
+            length += progress(stream.read(&mut answer[length..]).await?)?;
+        }
+    }
+    Ok(())
+}
+
 async fn ask_until(end: Instant, mut stream: UnixStream, mut caller: Caller) -> Result<Load> {
     let mut load = Load::new();
     let mut answer = [0; ANSWER_SIZE];
     let mut asked = Instant::now();
     while asked < end {
-        let (request, expected) = caller.next();
+        let (request, kind) = caller.next();
         stream.write_all(request).await?;
         let mut length = 0;
-        while !answer[..length].ends_with(b"\n\n") {
+        while !caller.dialect.is_whole(&answer[..length]) {
             length += progress(stream.read(&mut answer[length..]).await?)?;
         }
         let answered = Instant::now();
-        load.note(answered - asked, answer.starts_with(expected));
+        let is_expected = caller.is_expected(&answer[..length], kind);
+        load.note(answered - asked, is_expected);
         asked = answered;
     }
     load.new = caller.new;
@@ -140,8 +158,13 @@ async fn ask_until(end: Instant, mut stream: UnixStream, mut caller: Caller) -> 
 pub(crate) fn open(target: &Target, rate: u64) -> Result<Load> {
     let mut streams = Vec::new();
     for _ in 0..target.connections {
-        let stream = BlockingStream::connect(target.socket)?;
+        let mut stream = BlockingStream::connect(target.socket)?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
+        let greeting = target.dialect.greeting();
+        if !greeting.is_empty() {
+            stream.write_all(greeting)?;
+            read_answer(&mut stream, target.dialect, &mut [0; ANSWER_SIZE])?;
+        }
         streams.push(stream);
     }
     let start = Instant::now() + Duration::from_millis(50);
@@ -186,18 +209,25 @@ fn ask_by(schedule: &Schedule, mut stream: BlockingStream, mut caller: Caller) -
         let wait = due.saturating_duration_since(Instant::now());
         thread::sleep(wait);
         let asked = if wait.is_zero() { due } else { Instant::now() };
-        let (request, expected) = caller.next();
+        let (request, kind) = caller.next();
         stream.write_all(request)?;
-        let mut length = 0;
-        while !answer[..length].ends_with(b"\n\n") {
-            length += progress(stream.read(&mut answer[length..])?)?;
-        }
-        load.note(asked.elapsed(), answer.starts_with(expected));
+        let length = read_answer(&mut stream, caller.dialect, &mut answer)?;
+        let is_expected = caller.is_expected(&answer[..length], kind);
+        load.note(asked.elapsed(), is_expected);
         due += schedule.interval;
     }
     load.new = caller.new;
     load.fresh = caller.draw.fresh;
     Ok(load)
+}
+
+/// Gives the length of the answer.
+fn read_answer(stream: &mut BlockingStream, dialect: Dialect, answer: &mut [u8]) -> Result<usize> {
+    let mut length = 0;
+    while !dialect.is_whole(&answer[..length]) {
+        length += progress(stream.read(&mut answer[length..])?)?;
+    }
+    Ok(length)
 }
 
 fn progress(length: usize) -> Result<usize> {
@@ -217,6 +247,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// One connection's requests.
 struct Caller {
     draw: Draw,
+    dialect: Dialect,
     greylists: bool,
     plain: Request,
     whitelisted: Request,
@@ -234,16 +265,21 @@ impl Caller {
                 fresh: target.fresh + connection,
                 step: target.connections,
             },
+            dialect: target.dialect,
             greylists: target.greylists,
-            plain: Request::new(Kind::Known),
-            whitelisted: Request::new(Kind::Whitelisted),
+            plain: Request::new(target.dialect, Kind::Known),
+            whitelisted: Request::new(target.dialect, Kind::Whitelisted),
             message: connection << 20,
             new: 0,
         }
     }
 
-    /// The next request and how its answer must begin.
-    fn next(&mut self) -> (&[u8], &'static [u8]) {
+    fn is_expected(&self, answer: &[u8], kind: Kind) -> bool {
+        self.dialect.is_expected(answer, kind, self.greylists)
+    }
+
+    /// The next request and what it asks.
+    fn next(&mut self) -> (&[u8], Kind) {
         let (kind, index) = self.draw.next();
         let request = match kind {
             Kind::Whitelisted => &mut self.whitelisted,
@@ -253,8 +289,7 @@ impl Caller {
         self.new += u64::from(kind == Kind::New);
         self.message += 1;
         request.set_instance(self.message);
-        let expected = if self.greylists { kind.answer() } else { DUNNO };
-        (request.bytes(), expected)
+        (request.bytes(), kind)
     }
 }
 
@@ -263,20 +298,14 @@ impl Caller {
 /// # Errors
 /// When there is none.
 pub(crate) fn ask_once(socket: &Path, kind: Kind, index: u64) -> Result<Vec<u8>> {
-    let mut request = Request::new(kind);
+    let mut request = Request::new(Dialect::Policy, kind);
     request.aim(kind, index);
     let mut stream = BlockingStream::connect(socket)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
     stream.write_all(request.bytes())?;
-    let mut answer = Vec::new();
-    let mut piece = [0; ANSWER_SIZE];
-    while !answer.ends_with(b"\n\n") {
-        let length = stream.read(&mut piece)?;
-        if length == 0 {
-            bail!("the server closed the connection");
-        }
-        answer.extend_from_slice(&piece[..length]);
-    }
+    let mut answer = vec![0; ANSWER_SIZE];
+    let length = read_answer(&mut stream, Dialect::Policy, &mut answer)?;
+    answer.truncate(length);
     Ok(answer)
 }
 
@@ -310,6 +339,7 @@ mod tests {
     fn target(socket: &Path, scenario: Scenario) -> Target<'_> {
         Target {
             socket,
+            dialect: Dialect::Policy,
             greylists: true,
             scenario,
             population: Population {

@@ -111,9 +111,10 @@ impl Contestant {
         effort: Effort,
         duration: Duration,
     ) -> Result<Load> {
-        let socket = self.server.socket();
+        let socket = self.server.measured_socket();
         let target = Target {
             socket: &socket,
+            dialect: self.server.program.dialect(),
             greylists: self.server.program.greylists(),
             scenario,
             population: self.population,

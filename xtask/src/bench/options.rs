@@ -19,7 +19,8 @@ usage: cargo xtask bench [OPTION]...
   --rounds N         rounds per server and load (3)
   --rate N           requests per second of the open loop (2000); 0 leaves it out
   --loads A,B        of known, exempt, whitelisted, early-retry, mixed, new (all)
-  --servers A,B      of reference, greylatch, greylatch-synced, postgrey (all)
+  --servers A,B      of reference, greylatch, greylatch-synced, postgrey, and by the
+                     milter protocol reference-milter, greylatch-milter (all)
   --triplets N       instead of all this: ours at 100,000 and at N triplets, size and start
   --skew             draw known senders as real mail does, few of them often
   --syslog           also ours with its log at /dev/log, which is made if absent
@@ -66,11 +67,13 @@ impl Default for Options {
     }
 }
 
-const SERVERS: [Program; 4] = [
+const SERVERS: [Program; 6] = [
     Program::Reference,
     Program::Greylatch,
     Program::GreylatchSynced,
     Program::Postgrey,
+    Program::ReferenceMilter,
+    Program::GreylatchMilter,
 ];
 
 impl Options {

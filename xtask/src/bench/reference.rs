@@ -1,12 +1,14 @@
-//! The least that any policy server does, to measure ours against: reads
-//! requests, finds their fields, answers `action=DUNNO` and logs one line.
-//! It remembers nothing and decides nothing.
+//! The least that any server does, to measure ours against: reads requests,
+//! finds their fields, lets the mail go on and logs one line. It remembers
+//! nothing and decides nothing.
 //!
 //! As in our server: tokio with its threads, a task per connection, fields as
 //! slices of the read buffer, and lines that a thread of its own writes in
 //! batches.
 //!
 //! Source: Postfix SMTPD_POLICY_README, "Protocol description".
+
+mod milter;
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, Write};
@@ -20,11 +22,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Builder;
 
+use crate::bench::dialect::Dialect;
+
 /// Serves at `socket` until it is killed; logs to `log`, else to standard error.
 ///
 /// # Errors
 /// When it cannot listen or open its log.
-pub(crate) fn run(socket: &Path, log: Option<&Path>) -> Result<()> {
+pub(crate) fn run(dialect: Dialect, socket: &Path, log: Option<&Path>) -> Result<()> {
     let sink: Box<dyn Write + Send> = match log {
         Some(path) => Box::new(
             OpenOptions::new()
@@ -46,7 +50,12 @@ pub(crate) fn run(socket: &Path, log: Option<&Path>) -> Result<()> {
             let (stream, _) = listener.accept().await?;
             let log = Arc::clone(&log);
             // A client that breaks off ends its own connection only.
-            tokio::spawn(async move { serve(stream, &log).await.ok() });
+            tokio::spawn(async move {
+                match dialect {
+                    Dialect::Policy => serve(stream, &log).await.ok(),
+                    Dialect::Milter => milter::serve(stream, &log).await.ok(),
+                }
+            });
         }
     })
 }

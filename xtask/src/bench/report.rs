@@ -44,7 +44,7 @@ impl Report {
             "p99 us", "x ref", "expected", "logged", "load us",
         ])];
         for own in &self.rows {
-            let reference = row(&self.rows, &own.load, Program::Reference.name());
+            let reference = row(&self.rows, &own.load, reference_of(&own.server));
             let postgrey = row(&self.rows, &own.load, Program::Postgrey.name());
             let with_ratio = |digits: usize, figure: Figure| {
                 let ratio = reference.map_or_else(String::new, |base| ratio(own, base, figure));
@@ -139,6 +139,15 @@ impl Report {
             .collect();
         let all = json!({ "loads": rows, "sizes": sizes, "bars": checks });
         Ok(serde_json::to_string_pretty(&all)?)
+    }
+}
+
+/// The server that does nothing but answer, by the same protocol.
+fn reference_of(server: &str) -> &'static str {
+    if server.ends_with("-milter") {
+        Program::ReferenceMilter.name()
+    } else {
+        Program::Reference.name()
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::bench::dialect::Dialect;
+
 /// Who asks; each kind has clients and senders of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -37,6 +39,11 @@ impl Kind {
             Self::New | Self::EarlyRetry => DEFER,
             Self::Known | Self::Exempt | Self::Whitelisted => DUNNO,
         }
+    }
+
+    /// Whether a measured request has to wait.
+    pub(crate) fn waits(self) -> bool {
+        self.answer() == DEFER
     }
 
     /// Keeps the senders of the kinds apart.
@@ -84,46 +91,44 @@ pub(crate) struct Request {
     sender: Range<usize>,
     domain: Range<usize>,
     recipient: Range<usize>,
-    instance: Range<usize>,
+    instance: Option<Range<usize>>,
     time: Option<Range<usize>>,
 }
 
 impl Request {
     /// A request that the server judges by its own clock.
-    pub(crate) fn new(kind: Kind) -> Self {
-        Self::build(kind, false)
+    pub(crate) fn new(dialect: Dialect, kind: Kind) -> Self {
+        Self::build(dialect, kind, false)
     }
 
     /// A request that brings its own time.
     pub(crate) fn timed(kind: Kind) -> Self {
-        Self::build(kind, true)
+        Self::build(Dialect::Policy, kind, true)
     }
 
-    fn build(kind: Kind, timed: bool) -> Self {
+    fn build(dialect: Dialect, kind: Kind, timed: bool) -> Self {
         let domain = match kind {
             Kind::Whitelisted => "google.com",
             _ => "sender.example",
         };
-        let mut text = HEAD.replace("DOMAIN", domain);
-        if timed {
-            text.push_str("policy_test_time=TTTTTTTTTT\n");
-        }
-        text.push('\n');
-        let spot = |mark: &str| {
-            let start = text.find(mark).expect("every mark stands in the text");
-            start..start + mark.len()
+        let bytes = dialect.question(domain, timed);
+        let place = |mark: &str| {
+            let mut windows = bytes.windows(mark.len());
+            let start = windows.position(|window| window == mark.as_bytes())?;
+            Some(start..start + mark.len())
         };
+        let spot = |mark| place(mark).expect("every question has this mark");
         let mut request = Self {
             address: spot("AAA.AAA.AAA.AAA"),
             name: spot("NNNNNNNN"),
             sender: spot("SSSSSSSSS"),
             domain: spot("DDDD"),
             recipient: spot("RRRR"),
-            instance: spot("IIIIIIII"),
-            time: timed.then(|| spot("TTTTTTTTTT")),
+            instance: place("IIIIIIII"),
+            time: place("TTTTTTTTTT"),
             bytes: Vec::new(),
         };
-        request.bytes = text.into_bytes();
+        request.bytes = bytes;
         request.bytes[request.sender.start] = kind.letter();
         request
     }
@@ -148,9 +153,11 @@ impl Request {
         write_letters(&mut self.bytes[self.recipient.clone()], index % 1_000);
     }
 
-    /// Makes it part of another message.
+    /// Makes it part of another message, where messages have a name.
     pub(crate) fn set_instance(&mut self, number: u64) {
-        write_letters(&mut self.bytes[self.instance.clone()], number);
+        if let Some(instance) = self.instance.clone() {
+            write_letters(&mut self.bytes[instance], number);
+        }
     }
 
     /// Sets the time that it brings, in Unix seconds; nothing when it brings
@@ -165,39 +172,6 @@ impl Request {
         &self.bytes
     }
 }
-
-/// The attributes in the order of Postfix 3.7; capitals are overwritten.
-const HEAD: &str = "\
-request=smtpd_access_policy
-protocol_state=RCPT
-protocol_name=ESMTP
-client_address=AAA.AAA.AAA.AAA
-client_name=mx-NNNNNNNN.DOMAIN
-client_port=58192
-reverse_client_name=mx.DOMAIN
-server_address=192.0.2.25
-server_port=25
-helo_name=mx.DOMAIN
-sender=SSSSSSSSS@DDDD.sender.example
-recipient=user-RRRR@example.org
-recipient_count=0
-queue_id=
-instance=3e5a.6b050004.IIIIIIII.0
-size=21034
-etrn_domain=
-stress=
-sasl_method=
-sasl_username=
-sasl_sender=
-ccert_subject=
-ccert_issuer=
-ccert_fingerprint=
-ccert_pubkey_fingerprint=
-encryption_protocol=TLSv1.3
-encryption_cipher=TLS_AES_256_GCM_SHA384
-encryption_keysize=256
-policy_context=
-";
 
 fn write_digits(place: &mut [u8], mut value: u64) {
     for byte in place.iter_mut().rev() {
@@ -246,7 +220,7 @@ mod tests {
 
     #[test]
     fn new_triplets_come_from_clients_of_their_own() {
-        let mut request = Request::new(Kind::New);
+        let mut request = Request::new(Dialect::Policy, Kind::New);
         let mut clients = HashSet::new();
         let mut networks = HashSet::new();
         for index in 0..100_000 {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::bench::cost;
+use crate::bench::dialect::Dialect;
 use crate::shell;
 
 /// What runs.
@@ -27,6 +28,10 @@ pub(crate) enum Program {
     GreylatchSyslog,
     /// The real Postgrey.
     Postgrey,
+    /// `cargo xtask bench-reference --milter`.
+    ReferenceMilter,
+    /// Ours, asked by the milter protocol.
+    GreylatchMilter,
 }
 
 impl Program {
@@ -38,6 +43,16 @@ impl Program {
             Self::GreylatchSynced => "greylatch-synced",
             Self::GreylatchSyslog => "greylatch-syslog",
             Self::Postgrey => "postgrey",
+            Self::ReferenceMilter => "reference-milter",
+            Self::GreylatchMilter => "greylatch-milter",
+        }
+    }
+
+    /// What is spoken when it is measured.
+    pub(crate) fn dialect(self) -> Dialect {
+        match self {
+            Self::ReferenceMilter | Self::GreylatchMilter => Dialect::Milter,
+            _ => Dialect::Policy,
         }
     }
 
@@ -45,13 +60,13 @@ impl Program {
     pub(crate) fn is_ours(self) -> bool {
         matches!(
             self,
-            Self::Greylatch | Self::GreylatchSynced | Self::GreylatchSyslog
+            Self::Greylatch | Self::GreylatchSynced | Self::GreylatchSyslog | Self::GreylatchMilter
         )
     }
 
     /// True when it decides, so that it can answer wrongly.
     pub(crate) fn greylists(self) -> bool {
-        self != Self::Reference
+        !matches!(self, Self::Reference | Self::ReferenceMilter)
     }
 }
 
@@ -147,6 +162,14 @@ impl Server {
         self.folder.join("socket")
     }
 
+    /// Where it is asked when it is measured.
+    pub(crate) fn measured_socket(&self) -> PathBuf {
+        match self.program {
+            Program::GreylatchMilter => self.folder.join(MILTER),
+            _ => self.socket(),
+        }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -195,6 +218,9 @@ impl Server {
     }
 }
 
+/// The file of the socket at which ours speaks the milter protocol beside the policy protocol.
+const MILTER: &str = "milter";
+
 const COMPLAINTS: usize = 10;
 
 impl Drop for Server {
@@ -215,9 +241,13 @@ fn spawn(program: Program, places: &Places, folder: &Path, log: &File) -> Result
         fs::remove_file(&socket)?;
     }
     let mut command = match program {
-        Program::Reference => {
+        Program::Reference | Program::ReferenceMilter => {
             let mut command = Command::new(std::env::current_exe()?);
-            command.arg("bench-reference").arg(&socket);
+            command.arg("bench-reference");
+            if program == Program::ReferenceMilter {
+                command.arg("--milter");
+            }
+            command.arg(&socket);
             command
         }
         Program::Greylatch => {
@@ -226,7 +256,7 @@ fn spawn(program: Program, places: &Places, folder: &Path, log: &File) -> Result
             command.args(postgrey_options(places, folder)?);
             command
         }
-        Program::GreylatchSynced | Program::GreylatchSyslog => {
+        Program::GreylatchSynced | Program::GreylatchSyslog | Program::GreylatchMilter => {
             let file = folder.join("greylatch.toml");
             fs::write(&file, configuration(program, places, folder))?;
             let mut command = Command::new(&places.greylatch);
@@ -276,11 +306,13 @@ fn list(places: &Places, which: &str) -> String {
 fn configuration(program: Program, places: &Places, folder: &Path) -> String {
     let (sync, to) = match program {
         Program::GreylatchSynced => ("always", "stderr"),
-        _ => ("interval", "syslog"),
+        Program::GreylatchSyslog => ("interval", "syslog"),
+        _ => ("interval", "stderr"),
     };
     format!(
         "[listen]\n\
          policy = [{{ path = {socket:?}, mode = \"0600\" }}]\n\
+         milter = [{{ path = {milter:?}, mode = \"0600\" }}]\n\
          [greylist]\n\
          delay = \"300s\"\n\
          identity = \"postgrey\"\n\
@@ -297,6 +329,7 @@ fn configuration(program: Program, places: &Places, folder: &Path) -> String {
          format = \"postgrey\"\n\
          to = {to:?}\n",
         socket = folder.join("socket").display().to_string(),
+        milter = folder.join(MILTER).display().to_string(),
         clients = list(places, "clients"),
         recipients = list(places, "recipients"),
         url = format!("embedded:{}", folder.join("db").display()),

@@ -166,6 +166,7 @@ fn ruling_to_json(ruling: &Ruling) -> Value {
             "exempt_after": terms.exemption.map(|exemption| exemption.passes),
             "exempt_pause": terms.exemption.map(|exemption| exemption.pause.0),
             "waiting_max": terms.waiting_max,
+            "network_suffices": terms.network_suffices,
         }),
     }
 }
@@ -205,6 +206,7 @@ fn ruling(value: &Value) -> Result<Ruling, DecodeError> {
             Some(_) => Some(wire::small(value, "waiting_max")?),
             None => None,
         },
+        network_suffices: wire::flag(value, "network_suffices")?,
     }))
 }
 
@@ -346,11 +348,13 @@ mod tests {
                 timing,
                 exemption,
                 waiting_max: Some(3),
+                network_suffices: true,
             }),
             Ruling::Greylist(Greylist {
                 timing,
                 exemption: None,
                 waiting_max: None,
+                network_suffices: false,
             }),
         ] {
             let mut decision = Decision::of(Outcome::Defer, Reason::EarlyRetry);

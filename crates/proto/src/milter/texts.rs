@@ -2,7 +2,8 @@
 //!
 //! Source: Sendmail's `libmilter/docs/smfi_setreply.html` and `smfi_setmlreply.html` (class of the
 //! code, at most 32 lines of 980 bytes, no line end within); traces of Sendmail 8.17.1 and Postfix
-//! 3.7.11: a `%` that is not doubled is lost, or makes Sendmail refuse the recipient for good.
+//! 3.7.11: a `%` that is not doubled is lost, or makes Sendmail refuse the recipient for good; an
+//! enhanced status of another class than the code's is taken as it is.
 
 use greylatch_core::Reply;
 
@@ -52,9 +53,6 @@ pub(super) fn push_reply(out: &mut Vec<u8>, class: Class, reply: &Reply) {
     let fits = told
         .code
         .is_none_or(|code| code.first() == Some(&class.digit()))
-        && told
-            .status
-            .is_none_or(|status| status.first() == Some(&class.digit()))
         && told.text.len() <= LINE_MAX * LINES_MAX
         && told.text.iter().all(|byte| matches!(byte, b' '..=b'~'));
     let (code, status, text) = if fits {
@@ -134,7 +132,7 @@ fn is_enhanced(word: &[u8]) -> bool {
     let number = |part: &[u8], digits| {
         (1..=digits).contains(&part.len()) && part.iter().all(u8::is_ascii_digit)
     };
-    number(class, 1) && number(subject, 3) && number(detail, 3)
+    matches!(class, b"4" | b"5") && number(subject, 3) && number(detail, 3)
 }
 
 fn push_doubled(out: &mut Vec<u8>, text: &[u8]) {
@@ -173,6 +171,11 @@ mod tests {
             ("4.2.0 wait", "451 4.2.0 wait\0"),
             ("450 wait", "450 4.7.1 wait\0"),
             ("450 4.2.0 wait", "450 4.2.0 wait\0"),
+            (
+                "550 4.7.1 wait",
+                "451 4.7.1 Greylisted, please try again later\0",
+            ),
+            ("450 5.7.1 wait", "450 5.7.1 wait\0"),
             ("20% of 3", "451 4.7.1 20%% of 3\0"),
             ("7 days", "451 4.7.1 7 days\0"),
             ("", "451 4.7.1 \0"),
@@ -187,9 +190,8 @@ mod tests {
     fn what_an_mta_would_not_take_is_not_said() {
         let plain = "451 4.7.1 Greylisted, please try again later\0";
         let long = [b'x'; LINE_MAX * LINES_MAX + 1];
-        let bad: [&[u8]; 7] = [
+        let bad: [&[u8]; 6] = [
             b"550 wait",
-            b"5.7.1 wait",
             b"250 ok",
             b"line\r\nend",
             b"nul\0",
