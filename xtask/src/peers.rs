@@ -28,19 +28,28 @@
 //! - `libfaketime`: `LD_PRELOAD=ROOT/usr/lib/ARCH/faketime/libfaketimeMT.so.1`,
 //!   without any `LD_LIBRARY_PATH`.
 //! - `db-util`: `ROOT/usr/bin/db_dump`, `db_verify`, `db_load`.
+//! - `sendmail`: see `conformance/src/sendmail.rs`.
+//! - `miltertest`: `ROOT/usr/bin/miltertest`.
 //!
-//! Source: apt-get(8), apt.conf(5), dpkg-deb(1), postconf(5) `import_environment`.
+//! `milter-greylist` is of another release than the system may be, and its root
+//! has a libc of its own. Without any `LD_LIBRARY_PATH`, run
+//! `ROOT/usr/lib/ARCH/ld-linux-*.so.* --library-path ROOT/usr/lib/ARCH:ROOT/usr/lib
+//! ROOT/usr/sbin/milter-greylist`, for a false clock with
+//! `--preload ROOT/usr/lib/ARCH/faketime/libfaketimeMT.so.1`.
+//!
+//! Source: postconf(5) `import_environment`, ld.so(8).
+
+mod apt;
 
 use std::env::consts::ARCH;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use crate::shell;
 use crate::workspace::Workspace;
+use apt::{Apt, FROM_SYSTEM};
 
 /// A program, or a few, that share one root.
 struct Peer {
@@ -50,6 +59,9 @@ struct Peer {
     also: &'static [&'static str],
     /// What it declares to need but does not when it only runs.
     without: &'static [&'static str],
+    /// The release that it is taken from, then with a libc of its own; none
+    /// for the running one.
+    release: Option<&'static str>,
 }
 
 const PEERS: &[Peer] = &[
@@ -58,44 +70,71 @@ const PEERS: &[Peer] = &[
         // postgreyreport reads logs with it.
         also: &["libparse-syslog-perl"],
         without: &[],
+        release: None,
     },
     Peer {
         name: "postfix",
         also: &[],
         // Only its installation asks questions and makes a certificate.
         without: &["perl", "perl-modules-*", "libperl*", "openssl", "e2fsprogs"],
+        release: None,
     },
     Peer {
         name: "libfaketime",
         also: &[],
         without: &[],
+        release: None,
     },
     Peer {
         name: "db-util",
         also: &[],
         without: &[],
+        release: None,
     },
-];
-
-/// What no root gets: the system's own must be used, or only installation
-/// scripts call it. A `*` at the end stands for any rest.
-const FROM_SYSTEM: &[&str] = &[
-    "adduser",
-    "cpio",
-    "debconf",
-    "dpkg",
-    "gcc-*",
-    "init-system-helpers",
-    "libc6",
-    "libgcc-s1",
-    "libpam*",
-    "passwd",
-    "perl-base",
-    "ssl-cert",
-    "tar",
-    "ucf",
-    "usr-is-merged",
-    "usrmerge",
+    Peer {
+        name: "sendmail",
+        // AUTH, and the program that adds a user to its database.
+        also: &["m4", "libsasl2-modules", "sasl2-bin"],
+        // Debian's scripts around it.
+        without: &[
+            "cron",
+            "libfile-find-rule-perl",
+            "libnumber-compare-perl",
+            "libperl*",
+            "libtext-glob-perl",
+            "lsb-base",
+            "make",
+            "netbase",
+            "perl",
+            "perl-modules-*",
+            "procps",
+            "sysvinit-utils",
+        ],
+        release: None,
+    },
+    Peer {
+        name: "miltertest",
+        also: &[],
+        without: &[],
+        release: None,
+    },
+    Peer {
+        name: "milter-greylist",
+        // Its own, since the other one stands on another libc.
+        also: &["libfaketime"],
+        without: &[
+            "base-passwd",
+            "libaudit*",
+            "libdebconfclient0",
+            "libselinux1",
+            "libsemanage*",
+            "libsepol*",
+            "login.defs",
+            "openssl-provider-legacy",
+        ],
+        // Debian 12 has none.
+        release: Some("trixie"),
+    },
 ];
 
 /// Fetches and unpacks all peers, unless that is done already, and prints
@@ -114,7 +153,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     println!("peers in {}", peers.display());
     for peer in PEERS {
         let version = version_in(&text, peer.name).context("the stamp has no version")?;
-        println!("  {:<12} {version}", peer.name);
+        println!("  {:<16} {version}", peer.name);
     }
     Ok(())
 }
@@ -129,8 +168,8 @@ fn plan() -> Result<String> {
     let mut plan = format!("plan {} {ARCH}", release.join(" "));
     for peer in PEERS {
         plan.push_str(&format!(
-            " {} {:?} {:?}",
-            peer.name, peer.also, peer.without
+            " {} {:?} {:?} {:?}",
+            peer.name, peer.also, peer.without, peer.release
         ));
     }
     plan.push_str(&format!(" {FROM_SYSTEM:?}"));
@@ -149,10 +188,25 @@ fn version_in<'a>(stamp: &'a str, peer: &str) -> Option<&'a str> {
 }
 
 fn fetch(peers: &Path, stamp: &Path, plan: &str) -> Result<()> {
-    let apt = Apt::open(peers.join("apt"))?;
     let mut text = format!("{plan}\n");
+    let own = Apt::open(peers.join("apt"))?;
+    let mut releases: Vec<_> = PEERS.iter().map(|peer| peer.release).collect();
+    releases.dedup();
+    for release in releases {
+        let other = release.map(|name| own.open_release(name)).transpose()?;
+        let of_it = PEERS.iter().filter(|peer| peer.release == release);
+        let apt = other.as_ref().unwrap_or(&own);
+        text.push_str(&fetch_from(apt, peers, &of_it.collect::<Vec<_>>())?);
+    }
+    fs::write(stamp, text)?;
+    remove(&peers.join("apt"))
+}
+
+/// Fetches and unpacks these peers, and gives their lines of the stamp.
+fn fetch_from(apt: &Apt, folder: &Path, peers: &[&Peer]) -> Result<String> {
+    let mut text = String::new();
     let mut closures = Vec::new();
-    for peer in PEERS {
+    for peer in peers {
         let archives = apt.closure(peer)?;
         for archive in &archives {
             text.push_str(&format!("{} {archive}\n", peer.name));
@@ -160,10 +214,10 @@ fn fetch(peers: &Path, stamp: &Path, plan: &str) -> Result<()> {
         closures.push(archives);
     }
     apt.download(closures.iter().flatten())?;
-    for (peer, archives) in PEERS.iter().zip(&closures) {
+    for (peer, archives) in peers.iter().zip(&closures) {
         // Renamed when complete, so that a test never sees half a root.
-        let unpacked = peers.join(format!("{}.new", peer.name));
-        let root = peers.join(peer.name);
+        let unpacked = folder.join(format!("{}.new", peer.name));
+        let root = folder.join(peer.name);
         remove(&unpacked)?;
         make_root(&unpacked)?;
         for archive in archives {
@@ -172,8 +226,7 @@ fn fetch(peers: &Path, stamp: &Path, plan: &str) -> Result<()> {
         remove(&root)?;
         fs::rename(&unpacked, &root)?;
     }
-    fs::write(stamp, text)?;
-    remove(&apt.folder)
+    Ok(text)
 }
 
 /// An empty root in which, as in an installed Debian, `/lib` is `/usr/lib`:
@@ -194,178 +247,9 @@ fn remove(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A package file that apt knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Archive {
-    package: String,
-    version: String,
-    file: String,
-}
-
-impl std::fmt::Display for Archive {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.package, self.version)
-    }
-}
-
-impl Archive {
-    /// Reads a line of `apt-get --print-uris`: `'URI' FILE SIZE [HASH]`, FILE
-    /// being PACKAGE_VERSION_ARCH.deb with `:` as `%3a`.
-    fn parse(line: &str) -> Option<Self> {
-        let file = line.strip_prefix('\'')?.split(' ').nth(1)?;
-        let mut parts = file.strip_suffix(".deb")?.split('_');
-        Some(Self {
-            package: parts.next()?.to_owned(),
-            version: parts.next()?.replace("%3a", ":"),
-            file: file.to_owned(),
-        })
-    }
-
-    fn is_one_of(&self, patterns: &[&str]) -> bool {
-        patterns
-            .iter()
-            .any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => self.package.starts_with(beginning),
-                None => self.package == *pattern,
-            })
-    }
-}
-
-/// apt with its state in a folder of ours.
-struct Apt {
-    folder: PathBuf,
-}
-
-impl Apt {
-    /// Fetches the package lists of the system's sources.
-    fn open(folder: PathBuf) -> Result<Self> {
-        fs::create_dir_all(folder.join("state/lists/partial"))?;
-        fs::create_dir_all(folder.join("cache/archives/partial"))?;
-        fs::write(folder.join("state/status"), "")?;
-        let apt = Self { folder };
-        for program in ["apt-get", "dpkg-deb"] {
-            ensure!(
-                shell::answer(Command::new(program).arg("--version"))?.is_some(),
-                "{program} is needed: the peers are Debian packages"
-            );
-        }
-        // A foreign source that is away is no reason to stop: what we need is
-        // checked when its closure is asked for.
-        if let Err(error) = shell::output(apt.get().arg("update")) {
-            eprintln!("xtask: {error:#}");
-        }
-        Ok(apt)
-    }
-
-    fn get(&self) -> Command {
-        let mut command = Command::new("apt-get");
-        let state = self.folder.join("state");
-        for (option, value) in [
-            ("Dir::State", state.clone()),
-            ("Dir::State::status", state.join("status")),
-            ("Dir::Cache", self.folder.join("cache")),
-            // Else root hands the download to a user who cannot write here.
-            ("APT::Sandbox::User", "root".into()),
-            ("Acquire::Retries", "3".into()),
-        ] {
-            command
-                .arg("-o")
-                .arg(format!("{option}={}", value.display()));
-        }
-        command.arg("-qq").env("LC_ALL", "C");
-        command
-    }
-
-    /// What `peer` needs beyond the system.
-    fn closure(&self, peer: &Peer) -> Result<Vec<Archive>> {
-        let printed = shell::output(
-            self.get()
-                .args(["install", "--print-uris", "--yes"])
-                .arg("--no-install-recommends")
-                .arg(peer.name)
-                .args(peer.also),
-        )
-        .with_context(|| format!("no package for the peer {}", peer.name))?;
-        let archives: Vec<Archive> = printed
-            .lines()
-            .filter_map(Archive::parse)
-            .filter(|archive| !archive.is_one_of(FROM_SYSTEM) && !archive.is_one_of(peer.without))
-            .collect();
-        ensure!(
-            archives.iter().any(|archive| archive.package == peer.name),
-            "apt-get names no file for {}",
-            peer.name
-        );
-        Ok(archives)
-    }
-
-    fn download<'a>(&self, archives: impl Iterator<Item = &'a Archive>) -> Result<()> {
-        let mut wanted: Vec<String> = archives
-            .map(|archive| format!("{}={}", archive.package, archive.version))
-            .collect();
-        wanted.sort();
-        wanted.dedup();
-        println!("fetching {} packages", wanted.len());
-        shell::output(
-            self.get()
-                .arg("download")
-                .args(wanted)
-                .current_dir(&self.folder),
-        )?;
-        Ok(())
-    }
-
-    fn unpack(&self, archive: &Archive, root: &Path) -> Result<()> {
-        // `dpkg -x` would replace the link `lib` by a folder.
-        let mut reader = Command::new("dpkg-deb")
-            .arg("--fsys-tarfile")
-            .arg(self.folder.join(&archive.file))
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start dpkg-deb")?;
-        let stream = reader.stdout.take().context("dpkg-deb has no output")?;
-        shell::run(
-            Command::new("tar")
-                .args(["--extract", "--keep-directory-symlink", "--no-same-owner"])
-                .arg("--directory")
-                .arg(root)
-                .stdin(stream),
-        )?;
-        let status = reader.wait()?;
-        ensure!(status.success(), "dpkg-deb {}: {status}", archive.file);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_of_print_uris_gives_package_version_and_file() {
-        let line = "'http://deb.debian.org/debian/pool/main/z/zlib/zlib1g_1.2.13.dfsg-1_amd64.deb' \
-                    zlib1g_1%3a1.2.13.dfsg-1_amd64.deb 86684 MD5Sum:00";
-        assert_eq!(
-            Archive::parse(line),
-            Some(Archive {
-                package: "zlib1g".into(),
-                version: "1:1.2.13.dfsg-1".into(),
-                file: "zlib1g_1%3a1.2.13.dfsg-1_amd64.deb".into(),
-            })
-        );
-        assert_eq!(Archive::parse("NOTE: This is only a simulation!"), None);
-    }
-
-    #[test]
-    fn a_star_stands_for_any_rest() {
-        let archive = Archive {
-            package: "gcc-12-base".into(),
-            version: "12".into(),
-            file: String::new(),
-        };
-        assert!(archive.is_one_of(&["tar", "gcc-*"]));
-        assert!(!archive.is_one_of(&["gcc"]));
-    }
 
     #[test]
     fn the_version_of_a_peer_is_that_of_the_package_of_its_name() {
