@@ -4,7 +4,7 @@
 //! The program runs in a mount namespace whose `/dev` is a folder of ours, so
 //! the system may have a log daemon or none.
 //!
-//! Source: syslog(3), unshare(1), mount(8).
+//! Source: syslog(3), mount(8).
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -15,6 +15,8 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
+
+use crate::enclose::enclose;
 
 /// One datagram of BSD syslog, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,20 +87,7 @@ impl DevLog {
 
     /// The same command, with this as its `/dev/log`.
     pub fn enclose(&self, command: &Command) -> Command {
-        let mut enclosed = Command::new("unshare");
-        enclosed
-            .args(["--mount", "--propagation", "private"])
-            .args(["sh", "-c", ENCLOSE])
-            .arg(self.folder.path())
-            .arg(command.get_program())
-            .args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => enclosed.env(name, value),
-                None => enclosed.env_remove(name),
-            };
-        }
-        enclosed
+        enclose(ENCLOSE, self.folder.path(), command)
     }
 
     /// What has come so far, in its order.

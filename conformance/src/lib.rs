@@ -11,6 +11,7 @@ mod dev_log;
 mod dice;
 mod differential;
 mod disk;
+mod enclose;
 mod greylister;
 mod message;
 mod native;
@@ -20,6 +21,7 @@ mod policy;
 mod postfix;
 mod process;
 mod scene;
+mod sendmail;
 mod serving;
 mod smtp;
 mod traffic;
@@ -40,5 +42,6 @@ pub use process::{
     Daemon, free_port, hang_up, raise_file_limit, resident_kib, scratch_folder, terminate, wait_for,
 };
 pub use scene::{Asker, Judged, unix_now, with_neighbour};
+pub use sendmail::{Sendmail, SendmailSetup};
 pub use serving::{Plan, Serving, attempt, attempt_from};
 pub use smtp::{SmtpClient, SmtpReply};

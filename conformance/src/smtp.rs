@@ -60,10 +60,17 @@ impl SmtpClient {
     /// # Errors
     /// When the server closes, or says nothing for 60 s.
     pub fn command(&mut self, line: &str) -> Result<SmtpReply> {
-        self.stream
-            .get_mut()
-            .write_all(format!("{line}\r\n").as_bytes())?;
+        self.send(line)?;
         self.reply().with_context(|| format!("after {line}"))
+    }
+
+    /// Sends one line to which there is no reply, such as one of a message.
+    ///
+    /// # Errors
+    /// When the server has closed.
+    pub fn send(&mut self, line: &str) -> Result<()> {
+        let bytes = format!("{line}\r\n");
+        Ok(self.stream.get_mut().write_all(bytes.as_bytes())?)
     }
 
     /// Sends one message: the replies to each RCPT, and that to the end of the
