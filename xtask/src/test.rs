@@ -52,7 +52,10 @@ impl Part {
             "binary(/^(endurance|disk_faults|faults|floods|killed|power)/) \
              | test(/loss_of_all|killed/)",
         ),
-        (Part::MailServers, "binary(=postfix)"),
+        (
+            Part::MailServers,
+            "package(=conformance) & binary(/^(milter|postfix|sendmail)/)",
+        ),
         (Part::Differential, "package(=conformance)"),
     ];
 

@@ -1,0 +1,350 @@
+//! The main job with a real Sendmail and our milter: a new sender waits, a
+//! retry passes with one header, the exempt pass at once, and mail goes on
+//! when the daemon is away.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, Result, ensure};
+use conformance::{
+    Clock, EPISODE_START, Plan, Sendmail, SendmailSetup, Serving, SmtpClient, SmtpReply, free_port,
+    scratch_folder,
+};
+use tempfile::TempDir;
+
+const THREE: [&str; 3] = ["bob@example.org", "cid@example.org", "dan@example.org"];
+const NEWCOMER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const HONEST: Ipv4Addr = Ipv4Addr::new(127, 0, 2, 2);
+const LIAR: Ipv4Addr = Ipv4Addr::new(127, 0, 3, 3);
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 4, 4);
+/// The name that is exempt leads back to the first address alone.
+const HOSTS: &str = "127.0.2.2 mx.friend.example\n127.0.3.3 mx.friend.example\n";
+const FRIEND: &str = "[[rule]]\nname = [\"friend.example\"]\nthen = \"exempt\"\n";
+
+/// What the filter's lines say of mail while the filter is away.
+/// Source: Sendmail `cf/README`, "MAIL FILTER DEFINITIONS".
+#[derive(Clone, Copy)]
+enum WhenAway {
+    GoOn,
+    Defer,
+    Refuse,
+}
+
+/// The lines of the `.mc` that the administrators of milter-greylist have.
+/// Source: milter-greylist 4.6.4 README, "Configuring Sendmail with
+/// milter-greylist".
+fn filter_lines(socket: &str, when_away: WhenAway) -> String {
+    let flag = match when_away {
+        WhenAway::GoOn => "",
+        WhenAway::Defer => "T",
+        WhenAway::Refuse => "R",
+    };
+    format!(
+        "INPUT_MAIL_FILTER(`greylist', `S={socket}, F={flag}, T=S:4m;R:4m')dnl\n\
+         define(`confMILTER_MACROS_CONNECT', `j, {{if_addr}}')dnl\n\
+         define(`confMILTER_MACROS_HELO', `{{verify}}, {{cert_subject}}')dnl\n\
+         define(`confMILTER_MACROS_ENVFROM', `i, {{auth_authen}}')dnl\n\
+         define(`confMILTER_MACROS_ENVRCPT', `{{greylist}}')dnl"
+    )
+}
+
+/// The rules that ask the access database for the macro `{greylist}`, from the
+/// same place.
+const ACCESS_RULES: &str = "\
+Kstorage macro
+LOCAL_RULESETS
+SLocal_check_rcpt
+R$+\t\t$: $(storage {greylist} $) $&{client_addr}
+R$+\t\t$: $>A <$1> <?> <+Connect> <$1>
+R<$+> <$*>\t$: $(storage {greylist} $@ $1 $) $2";
+
+/// Sendmail asks our daemon, under a clock that the test sets.
+struct Scene {
+    sendmail: Sendmail,
+    server: Serving,
+    clock: Clock,
+    /// Its files are in use until the programs have ended.
+    _folder: TempDir,
+}
+
+impl Scene {
+    /// Both on a TCP port; the setup without its filter.
+    fn start(setup: SendmailSetup) -> Result<Self> {
+        let port = free_port()?;
+        Self::start_at(
+            &format!("127.0.0.1:{port}"),
+            &format!("inet:{port}@127.0.0.1"),
+            setup,
+        )
+    }
+
+    fn start_at(listener: &str, socket: &str, setup: SendmailSetup) -> Result<Self> {
+        let folder = scratch_folder()?;
+        let inside = |text: &str| text.replace("DIR", &folder.path().to_string_lossy());
+        let clock = Clock::new(folder.path(), EPISODE_START)?;
+        let server = Serving::start(&Plan {
+            listen: &format!("milter = [\"{}\"]", inside(listener)),
+            greylist: "hostname = \"mx.example.org\"\n",
+            tables: FRIEND,
+            clock: Some(&clock),
+            ..Plan::new(folder.path(), &folder.path().join("store"))
+        })?;
+        let sendmail = Sendmail::start(&SendmailSetup {
+            filters: &filter_lines(&inside(socket), WhenAway::GoOn),
+            hosts: HOSTS,
+            ..setup
+        })?;
+        Ok(Self {
+            sendmail,
+            server,
+            clock,
+            _folder: folder,
+        })
+    }
+
+    fn connect(&self, from: Ipv4Addr) -> Result<SmtpClient> {
+        SmtpClient::connect(from, self.sendmail.port())
+    }
+
+    /// The answer to a first attempt from there.
+    fn first_from(&self, from: Ipv4Addr) -> Result<SmtpReply> {
+        let (replies, _) = self.connect(from)?.deliver("new@x.example", &THREE[..1])?;
+        replies.into_iter().next().context("one reply")
+    }
+}
+
+fn deferred(seconds: i64) -> SmtpReply {
+    SmtpReply {
+        code: 451,
+        text: format!("4.7.1 Greylisted, please try again in {seconds} seconds"),
+    }
+}
+
+fn taken(recipient: &str) -> SmtpReply {
+    SmtpReply {
+        code: 250,
+        text: format!("2.1.5 <{recipient}>... Recipient ok"),
+    }
+}
+
+fn headers(mailbox: &str) -> Vec<&str> {
+    let lines = mailbox.lines();
+    lines
+        .filter(|line| line.starts_with("X-Greylist:"))
+        .collect()
+}
+
+#[test]
+fn a_newcomer_waits_and_passes_with_one_header() -> Result<()> {
+    let setup = SendmailSetup::default();
+    let mut scene = Scene::start_at("unix:DIR/milter", "local:DIR/milter", setup)?;
+    let start = scene.clock.now();
+    let mut client = scene.connect(NEWCOMER)?;
+    let (first, end) = client.deliver("new@sender.example", &THREE)?;
+    assert_eq!(first, [deferred(60), deferred(60), deferred(60)]);
+    ensure!(end.is_none());
+    scene.clock.set(start + 59)?;
+    let (early, _) = client.deliver("new@sender.example", &THREE)?;
+    assert_eq!(early, [deferred(1), deferred(1), deferred(1)]);
+    scene.clock.set(start + 60)?;
+    let (passed, end) = client.deliver("new@sender.example", &THREE)?;
+    assert_eq!(passed, THREE.map(taken));
+    assert_eq!(end.context("a message")?.code, 250);
+    for user in ["bob", "cid", "dan"] {
+        let mailbox = scene.sendmail.mailbox(user, 1)?;
+        let header = format!(
+            "X-Greylist: delayed 60 seconds by greylatch-{} at mx.example.org; \
+             Tue, 24 Nov 2026 12:01:00 UTC",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(headers(&mailbox), [header], "{mailbox}");
+    }
+    // Known now, and on the same connection: no waiting and no header.
+    let (known, _) = client.deliver("new@sender.example", &THREE[..1])?;
+    assert_eq!(known, [taken(THREE[0])]);
+    let mailbox = scene.sendmail.mailbox("bob", 2)?;
+    assert_eq!(headers(&mailbox).len(), 1, "{mailbox}");
+    Ok(())
+}
+
+#[test]
+fn of_several_recipients_only_those_in_time_get_the_message() -> Result<()> {
+    let mut scene = Scene::start(SendmailSetup::default())?;
+    let start = scene.clock.now();
+    let mut client = scene.connect(NEWCOMER)?;
+    client.deliver("new@sender.example", &THREE[..1])?;
+    scene.clock.set(start + 90)?;
+    let (replies, end) = client.deliver("new@sender.example", &THREE)?;
+    assert_eq!(replies, [taken(THREE[0]), deferred(60), deferred(60)]);
+    assert_eq!(end.context("a message")?.code, 250);
+    let mailbox = scene.sendmail.mailbox("bob", 1)?;
+    assert_eq!(headers(&mailbox).len(), 1, "{mailbox}");
+    scene.clock.set(start + 150)?;
+    let (replies, _) = client.deliver("new@sender.example", &THREE[1..])?;
+    assert_eq!(replies, [taken(THREE[1]), taken(THREE[2])]);
+    let mailbox = scene.sendmail.mailbox("cid", 1)?;
+    ensure!(headers(&mailbox)[0].contains("delayed 60 seconds"));
+    Ok(())
+}
+
+#[test]
+fn a_bounce_waits_too_and_each_message_of_a_connection_is_its_own() -> Result<()> {
+    let mut scene = Scene::start(SendmailSetup::default())?;
+    let start = scene.clock.now();
+    let mut client = scene.connect(NEWCOMER)?;
+    let (replies, _) = client.deliver("", &THREE[..1])?;
+    assert_eq!(replies, [deferred(60)]);
+    scene.clock.set(start + 30)?;
+    let (replies, _) = client.deliver("new@sender.example", &THREE[..1])?;
+    assert_eq!(replies, [deferred(60)]);
+    scene.clock.set(start + 75)?;
+    let (replies, _) = client.deliver("", &THREE[..1])?;
+    assert_eq!(replies, [taken(THREE[0])]);
+    let (replies, _) = client.deliver("new@sender.example", &THREE[..1])?;
+    assert_eq!(replies, [deferred(15)]);
+    let mailbox = scene.sendmail.mailbox("bob", 1)?;
+    let [header] = headers(&mailbox)[..] else {
+        anyhow::bail!("{mailbox}");
+    };
+    ensure!(header.contains("delayed 75 seconds"), "{header}");
+    // The other message's number, under which Sendmail knows it too.
+    let log = scene.server.log()?;
+    let (_, id) = log.split_once("reason=retry").context("a retry")?;
+    let (_, id) = id.split_once("queue_id=").context("a queue id")?;
+    let id = id.split_whitespace().next().context("a number")?;
+    ensure!(mailbox.contains(&format!("id {id}\n")), "{id}: {mailbox}");
+    Ok(())
+}
+
+#[test]
+fn who_logs_in_does_not_wait() -> Result<()> {
+    let scene = Scene::start(SendmailSetup::default())?;
+    let mut client = scene.connect(OTHER)?;
+    let (replies, _) = client.deliver("new@sender.example", &THREE[..1])?;
+    assert_eq!(replies, [deferred(60)]);
+    let mut client = scene.connect(OTHER)?;
+    let login = client.command(Sendmail::LOGIN)?;
+    assert_eq!(login.code, 235, "{login:?}");
+    let (replies, _) = client.deliver("new@sender.example", &THREE[..1])?;
+    assert_eq!(replies, [taken(THREE[0])]);
+    assert_eq!(scene.server.verdicts("authenticated")?, 1);
+    let mailbox = scene.sendmail.mailbox("bob", 1)?;
+    assert_eq!(headers(&mailbox), [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn the_access_database_lets_clients_through() -> Result<()> {
+    let access = "Connect:127.0.10\tOK\nConnect:127.0.11.1\tRELAY\nConnect:127.0.12.1\tWHITE\n";
+    let scene = Scene::start(SendmailSetup {
+        access,
+        rules: ACCESS_RULES,
+        ..SendmailSetup::default()
+    })?;
+    let from = |net, host| scene.first_from(Ipv4Addr::new(127, 0, net, host));
+    assert_eq!(from(10, 9)?, taken(THREE[0]));
+    assert_eq!(from(11, 1)?, taken(THREE[0]));
+    assert_eq!(from(11, 2)?, deferred(60));
+    assert_eq!(scene.server.verdicts("access-listed")?, 2);
+    // The word that milter-greylist's manual names first is none for Sendmail:
+    // at a client's own line it takes it for the text of a refusal.
+    let mut client = scene.connect(Ipv4Addr::new(127, 0, 12, 1))?;
+    let reply = client.command("MAIL FROM:<new@x.example>")?;
+    assert_eq!((reply.code, &*reply.text), (553, "5.3.0 WHITE"));
+    Ok(())
+}
+
+#[test]
+fn a_rule_set_of_the_administrator_says_white() -> Result<()> {
+    let rules = "\
+Kstorage macro
+LOCAL_RULESETS
+SLocal_check_rcpt
+R$*\t\t$: $(storage {greylist} $) $&{client_addr}
+R127.0.4.$-\t$: $(storage {greylist} $@ WHITE $)";
+    let scene = Scene::start(SendmailSetup {
+        rules,
+        ..SendmailSetup::default()
+    })?;
+    assert_eq!(scene.first_from(OTHER)?, taken(THREE[0]));
+    assert_eq!(scene.first_from(NEWCOMER)?, deferred(60));
+    assert_eq!(scene.server.verdicts("access-listed")?, 1);
+    Ok(())
+}
+
+#[test]
+fn a_name_that_does_not_resolve_back_matches_no_rule() -> Result<()> {
+    let scene = Scene::start(SendmailSetup::default())?;
+    assert_eq!(scene.first_from(HONEST)?, taken(THREE[0]));
+    assert_eq!(scene.first_from(LIAR)?, deferred(60));
+    assert_eq!(scene.first_from(OTHER)?, deferred(60));
+    assert_eq!(scene.server.verdicts("rule")?, 1);
+    let log = scene.server.log()?;
+    ensure!(log.contains("client=127.0.3.3 net=127.0.3.0/24 name=unknown"));
+    Ok(())
+}
+
+#[test]
+fn a_client_that_hangs_up_midway_leaves_no_trace() -> Result<()> {
+    let mut scene = Scene::start(SendmailSetup::default())?;
+    let start = scene.clock.now();
+    assert_eq!(scene.first_from(NEWCOMER)?, deferred(60));
+    scene.clock.set(start + 60)?;
+    let mut client = scene.connect(NEWCOMER)?;
+    for line in ["MAIL FROM:<new@x.example>", "RCPT TO:<bob@example.org>"] {
+        assert_eq!(client.command(line)?.code, 250);
+    }
+    assert_eq!(client.command("DATA")?.code, 354);
+    client.send("Subject: half\r\n\r\nIt ends in the mid")?;
+    drop(client);
+    let mut client = scene.connect(NEWCOMER)?;
+    assert_eq!(client.command("MAIL FROM:<new@x.example>")?.code, 250);
+    drop(client);
+    let (replies, _) = scene
+        .connect(NEWCOMER)?
+        .deliver("new@x.example", &THREE[..1])?;
+    assert_eq!(replies, [taken(THREE[0])]);
+    let mailbox = scene.sendmail.mailbox("bob", 1)?;
+    assert!(!mailbox.contains("Subject: half"), "{mailbox}");
+    scene.server.stop()?;
+    Ok(())
+}
+
+#[test]
+fn mail_goes_on_as_configured_while_the_daemon_is_away() -> Result<()> {
+    let scene = Scene::start(SendmailSetup::default())?;
+    let mut open = scene.connect(NEWCOMER)?;
+    let (replies, _) = open.deliver("new@sender.example", &THREE[..1])?;
+    assert_eq!(replies, [deferred(60)]);
+    ensure!(scene.server.stop()?.success());
+    // On the connection on which the filter was heard before, and on a new one.
+    let (replies, end) = open.deliver("new@sender.example", &THREE[..1])?;
+    assert_eq!(replies, [taken(THREE[0])]);
+    assert_eq!(end.context("a message")?.code, 250);
+    let mut client = SmtpClient::connect(OTHER, scene.sendmail.port())?;
+    let (replies, end) = client.deliver("new@sender.example", &THREE[..1])?;
+    assert_eq!(replies, [taken(THREE[0])]);
+    assert_eq!(end.context("a message")?.code, 250);
+    scene.sendmail.mailbox("bob", 2)?;
+    Ok(())
+}
+
+#[test]
+fn mail_waits_or_is_refused_while_the_daemon_is_away() -> Result<()> {
+    let without_daemon = |when_away| -> Result<Sendmail> {
+        let socket = format!("inet:{}@127.0.0.1", free_port()?);
+        Sendmail::start(&SendmailSetup {
+            filters: &filter_lines(&socket, when_away),
+            ..SendmailSetup::default()
+        })
+    };
+    let sendmail = without_daemon(WhenAway::Defer)?;
+    let mut client = SmtpClient::connect(OTHER, sendmail.port())?;
+    let reply = client.command("MAIL FROM:<new@sender.example>")?;
+    let later = (451, "4.3.2 Please try again later");
+    assert_eq!((reply.code, &*reply.text), later);
+    let sendmail = without_daemon(WhenAway::Refuse)?;
+    let greeting = SmtpClient::connect(OTHER, sendmail.port()).err();
+    let greeting = greeting.context("it greeted well")?.to_string();
+    ensure!(greeting.contains("554"), "{greeting}");
+    Ok(())
+}
