@@ -6,7 +6,6 @@
 //! Source: Postfix 3.7 master(8), master(5), postconf(5), virtual(8).
 
 use std::fs::{self, Permissions};
-use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use crate::enclose::{with_etc, write_names};
 use crate::greylister::libraries;
 use crate::peers::peer;
 use crate::process::{Daemon, free_port, scratch_folder, wait_for};
@@ -27,13 +27,19 @@ const SETGID_GROUP: &str = "news";
 const MAILBOX_OWNER: &str = "nobody";
 
 /// What a Postfix is started with.
+#[derive(Default)]
 pub struct PostfixSetup<'a> {
-    /// Where it asks whether to take a recipient.
-    pub policy: SocketAddr,
+    /// The policy service that it asks whether to take a recipient, such as
+    /// `inet:127.0.0.1:10023`; empty for none.
+    pub policy: &'a str,
     /// Recipients with a mailbox here, or that are relayed from here.
     pub recipients: &'a [&'a str],
     /// The port of the primary, if this is a backup MX.
     pub primary: Option<u16>,
+    /// More lines of `main.cf`.
+    pub lines: &'a str,
+    /// The names of clients, lines of hosts(5); without any it asks for none.
+    pub hosts: &'a str,
 }
 
 /// A running Postfix.
@@ -75,6 +81,11 @@ impl Postfix {
         command
             .env("MAIL_CONFIG", &configuration)
             .env("LD_LIBRARY_PATH", std::env::join_paths(search)?);
+        if !setup.hosts.is_empty() {
+            let etc = folder.path().join("etc");
+            write_names(&etc, setup.hosts)?;
+            command = with_etc(&etc, &command);
+        }
         let daemon = Daemon::start(command, &folder.path().join("stderr"))?;
         let mut postfix = Self {
             daemon: Some(daemon),
@@ -172,6 +183,11 @@ fn lay_out(root: &Path) -> Result<()> {
 fn main_cf(tree: &Path, folder: &Path, setup: &PostfixSetup) -> String {
     let (tree, folder) = (tree.display(), folder.display());
     let recipients = format!("texthash:{folder}/conf/recipients");
+    let names = if setup.hosts.is_empty() { "no" } else { "yes" };
+    let policy = match setup.policy {
+        "" => String::new(),
+        at => format!("check_policy_service {{ {at}, timeout=5s, default_action=DUNNO }}"),
+    };
     let destination = match setup.primary {
         None => format!(
             "virtual_mailbox_domains = example.org\n\
@@ -207,14 +223,15 @@ fn main_cf(tree: &Path, folder: &Path, setup: &PostfixSetup) -> String {
          mynetworks = 127.0.0.1/32\n\
          inet_interfaces = 127.0.0.1\n\
          inet_protocols = ipv4\n\
-         smtpd_peername_lookup = no\n\
+         smtpd_peername_lookup = {names}\n\
          disable_dns_lookups = yes\n\
          {destination}\
          smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n\
          smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination,\n\
          \x20   reject_unlisted_recipient,\n\
-         \x20   check_policy_service {{ inet:{policy}, timeout=5s, default_action=DUNNO }}\n",
-        policy = setup.policy
+         \x20   {policy}\n\
+         {lines}\n",
+        lines = setup.lines
     )
 }
 

@@ -171,9 +171,10 @@ fn two_hosts(policy: &SocketAddr, clock: &mut Clock, delay: i64) -> Result<()> {
 
 fn start_postfix(policy: SocketAddr, primary: Option<u16>) -> Result<Postfix> {
     Postfix::start(&PostfixSetup {
-        policy,
+        policy: &format!("inet:{policy}"),
         recipients: &RECIPIENTS,
         primary,
+        ..PostfixSetup::default()
     })
 }
 

@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Clock, EPISODE_START, Plan, Sendmail, SendmailSetup, Serving, SmtpClient, SmtpReply, free_port,
-    scratch_folder,
+    Clock, Door, EPISODE_START, Plan, Sendmail, SendmailSetup, Serving, SmtpClient, SmtpReply,
+    free_port, scratch_folder,
 };
 use tempfile::TempDir;
 
@@ -18,7 +18,8 @@ const LIAR: Ipv4Addr = Ipv4Addr::new(127, 0, 3, 3);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 4, 4);
 /// The name that is exempt leads back to the first address alone.
 const HOSTS: &str = "127.0.2.2 mx.friend.example\n127.0.3.3 mx.friend.example\n";
-const FRIEND: &str = "[[rule]]\nname = [\"friend.example\"]\nthen = \"exempt\"\n";
+const RULES: &str = "[[rule]]\nname = [\"friend.example\"]\nthen = \"exempt\"\n\
+                     [[rule]]\nsender = [\"bad@x.example\"]\nthen = \"refuse\"\n";
 
 /// What the filter's lines say of mail while the filter is away.
 /// Source: Sendmail `cf/README`, "MAIL FILTER DEFINITIONS".
@@ -69,27 +70,34 @@ struct Scene {
 impl Scene {
     /// Both on a TCP port; the setup without its filter.
     fn start(setup: SendmailSetup) -> Result<Self> {
-        let port = free_port()?;
-        Self::start_at(
-            &format!("127.0.0.1:{port}"),
-            &format!("inet:{port}@127.0.0.1"),
-            setup,
-        )
+        Self::start_at(Door::Inet, "", setup)
     }
 
-    fn start_at(listener: &str, socket: &str, setup: SendmailSetup) -> Result<Self> {
+    /// With lines of the table `[greylist]`.
+    fn start_at(door: Door, greylist: &str, setup: SendmailSetup) -> Result<Self> {
         let folder = scratch_folder()?;
-        let inside = |text: &str| text.replace("DIR", &folder.path().to_string_lossy());
+        let shown = folder.path().display();
+        let port = free_port()?;
+        let (listener, socket) = match door {
+            Door::Unix => (
+                format!("unix:{shown}/milter"),
+                format!("local:{shown}/milter"),
+            ),
+            Door::Inet => (
+                format!("127.0.0.1:{port}"),
+                format!("inet:{port}@127.0.0.1"),
+            ),
+        };
         let clock = Clock::new(folder.path(), EPISODE_START)?;
         let server = Serving::start(&Plan {
-            listen: &format!("milter = [\"{}\"]", inside(listener)),
-            greylist: "hostname = \"mx.example.org\"\n",
-            tables: FRIEND,
+            listen: &format!("milter = [\"{listener}\"]"),
+            greylist: &format!("hostname = \"mx.example.org\"\n{greylist}"),
+            tables: RULES,
             clock: Some(&clock),
             ..Plan::new(folder.path(), &folder.path().join("store"))
         })?;
         let sendmail = Sendmail::start(&SendmailSetup {
-            filters: &filter_lines(&inside(socket), WhenAway::GoOn),
+            filters: &filter_lines(&socket, WhenAway::GoOn),
             hosts: HOSTS,
             ..setup
         })?;
@@ -135,8 +143,7 @@ fn headers(mailbox: &str) -> Vec<&str> {
 
 #[test]
 fn a_newcomer_waits_and_passes_with_one_header() -> Result<()> {
-    let setup = SendmailSetup::default();
-    let mut scene = Scene::start_at("unix:DIR/milter", "local:DIR/milter", setup)?;
+    let mut scene = Scene::start_at(Door::Unix, "", SendmailSetup::default())?;
     let start = scene.clock.now();
     let mut client = scene.connect(NEWCOMER)?;
     let (first, end) = client.deliver("new@sender.example", &THREE)?;
@@ -346,5 +353,47 @@ fn mail_waits_or_is_refused_while_the_daemon_is_away() -> Result<()> {
     let greeting = SmtpClient::connect(OTHER, sendmail.port()).err();
     let greeting = greeting.context("it greeted well")?.to_string();
     ensure!(greeting.contains("554"), "{greeting}");
+    Ok(())
+}
+
+#[test]
+fn a_bounce_may_be_judged_at_its_end() -> Result<()> {
+    let mut scene = Scene::start_at(
+        Door::Inet,
+        "null_sender = \"data\"\n",
+        SendmailSetup::default(),
+    )?;
+    let start = scene.clock.now();
+    let mut client = scene.connect(NEWCOMER)?;
+    let (replies, end) = client.deliver("", &THREE[..1])?;
+    assert_eq!(replies, [taken(THREE[0])]);
+    assert_eq!(end, Some(deferred(60)));
+    let (replies, _) = client.deliver("new@sender.example", &THREE[..1])?;
+    assert_eq!(replies, [deferred(60)]);
+    scene.clock.set(start + 60)?;
+    let (_, end) = client.deliver("", &THREE[..1])?;
+    assert_eq!(end.context("a message")?.code, 250);
+    let mailbox = scene.sendmail.mailbox("bob", 1)?;
+    assert_eq!(headers(&mailbox).len(), 1, "{mailbox}");
+    Ok(())
+}
+
+#[test]
+fn replies_arrive_as_they_were_written() -> Result<()> {
+    let text = "450 4.2.0 20% of %r is 100%% full, \\\\o/ %s";
+    let scene = Scene::start_at(
+        Door::Inet,
+        &format!("reply = \"{text}\"\n"),
+        SendmailSetup::default(),
+    )?;
+    let reply = scene.first_from(NEWCOMER)?;
+    // With the codes 450 and 550 Sendmail names the recipient.
+    let expected = "4.2.0 <bob@example.org>... 20% of example.org is 100%% full, \\o/ 60";
+    assert_eq!((reply.code, &*reply.text), (450, expected));
+    let mut client = scene.connect(NEWCOMER)?;
+    let (refused, end) = client.deliver("bad@x.example", &THREE[..1])?;
+    let text = "5.7.1 <bob@example.org>... Mail from you is not accepted here".into();
+    assert_eq!(refused, [SmtpReply { code: 550, text }]);
+    ensure!(end.is_none());
     Ok(())
 }

@@ -1,0 +1,380 @@
+//! The main job with a real Postfix as milter client, in every version of the
+//! protocol that it speaks, also beside the policy service of the same daemon.
+
+use std::fs::{self, Permissions};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
+
+use anyhow::{Context, Result, ensure};
+use conformance::{
+    Clock, EPISODE_START, Plan, Postfix, PostfixSetup, Serving, SmtpClient, SmtpReply, free_port,
+    scratch_folder,
+};
+use tempfile::TempDir;
+
+const THREE: [&str; 3] = ["ann@example.org", "bob@example.org", "cid@example.org"];
+const NEWCOMER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const HONEST: Ipv4Addr = Ipv4Addr::new(127, 0, 2, 2);
+const LIAR: Ipv4Addr = Ipv4Addr::new(127, 0, 3, 3);
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 4, 4);
+/// The name that is exempt leads back to the first address alone.
+const HOSTS: &str = "127.0.2.2 mx.friend.example\n127.0.3.3 mx.friend.example\n";
+const RULES: &str = "[[rule]]\nname = [\"friend.example\"]\nthen = \"exempt\"\n\
+                     [[rule]]\nsender = [\"bad@x.example\"]\nthen = \"refuse\"\n";
+/// The versions that Postfix 3.7 can be told to speak.
+/// Source: postconf(5), `milter_protocol`.
+const VERSIONS: [u32; 4] = [2, 3, 4, 6];
+
+/// Our daemon, under a clock that the test sets, with both protocols.
+struct Scene {
+    server: Serving,
+    clock: Clock,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Scene {
+    fn start() -> Result<Self> {
+        Self::start_with("")
+    }
+
+    /// With lines of the table `[greylist]`.
+    fn start_with(greylist: &str) -> Result<Self> {
+        let folder = scratch_folder()?;
+        // Postfix asks as a user that is not root.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        let clock = Clock::new(folder.path(), EPISODE_START)?;
+        let port = free_port()?;
+        let socket = folder.path().join("milter");
+        let server = Serving::start(&Plan {
+            listen: &format!(
+                "milter = [\"unix:{}\", \"127.0.0.1:{port}\"]",
+                socket.display()
+            ),
+            greylist: &format!("hostname = \"mx.example.org\"\n{greylist}"),
+            tables: RULES,
+            clock: Some(&clock),
+            ..Plan::new(folder.path(), &folder.path().join("store"))
+        })?;
+        Ok(Self {
+            server,
+            clock,
+            port,
+            folder,
+        })
+    }
+
+    /// A Postfix with our milter, and more lines of `main.cf`.
+    fn postfix(&self, lines: &str) -> Result<Postfix> {
+        let lines = format!("smtpd_milters = inet:127.0.0.1:{}\n{lines}", self.port);
+        start_postfix(&PostfixSetup {
+            lines: &lines,
+            ..PostfixSetup::default()
+        })
+    }
+
+    /// What Postfix asks by the policy protocol.
+    fn policy(&self) -> String {
+        format!("unix:{}/policy", self.folder.path().display())
+    }
+}
+
+fn start_postfix(setup: &PostfixSetup) -> Result<Postfix> {
+    Postfix::start(&PostfixSetup {
+        policy: setup.policy,
+        recipients: &THREE,
+        primary: None,
+        lines: setup.lines,
+        hosts: setup.hosts,
+    })
+}
+
+fn deferred(seconds: i64) -> SmtpReply {
+    SmtpReply {
+        code: 451,
+        text: format!("4.7.1 Greylisted, please try again in {seconds} seconds"),
+    }
+}
+
+fn taken() -> SmtpReply {
+    SmtpReply {
+        code: 250,
+        text: "2.1.5 Ok".into(),
+    }
+}
+
+fn headers(mailbox: &str) -> Vec<&str> {
+    let lines = mailbox.lines();
+    lines
+        .filter(|line| line.starts_with("X-Greylist:"))
+        .collect()
+}
+
+/// The answer to an attempt to reach the first recipient from there.
+fn attempt_from(from: Ipv4Addr, postfix: &Postfix) -> Result<SmtpReply> {
+    let mut client = SmtpClient::connect(from, postfix.port())?;
+    let (replies, _) = client.deliver("new@x.example", &THREE[..1])?;
+    replies.into_iter().next().context("one reply")
+}
+
+#[test]
+fn a_newcomer_waits_and_passes_with_one_header_in_every_version() -> Result<()> {
+    let mut scene = Scene::start()?;
+    for version in VERSIONS {
+        let postfix = scene.postfix(&format!("milter_protocol = {version}\n"))?;
+        newcomer(
+            &mut scene,
+            &postfix,
+            &format!("new{version}@sender.example"),
+        )
+        .with_context(|| {
+            format!(
+                "version {version}, log {}",
+                postfix.log().unwrap_or_default()
+            )
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_newcomer_waits_at_a_unix_socket_as_well() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let socket = scene.folder.path().join("milter");
+    let postfix = scene.postfix(&format!("smtpd_milters = unix:{}\n", socket.display()))?;
+    newcomer(&mut scene, &postfix, "new@sender.example")
+}
+
+/// A newcomer waits and passes, also with several messages on one connection.
+fn newcomer(scene: &mut Scene, postfix: &Postfix, sender: &str) -> Result<()> {
+    let start = scene.clock.now();
+    let mut client = SmtpClient::connect(NEWCOMER, postfix.port())?;
+    let (first, end) = client.deliver(sender, &THREE)?;
+    ensure!(
+        first == [deferred(60), deferred(60), deferred(60)],
+        "{first:?}"
+    );
+    ensure!(end.is_none());
+    scene.clock.set(start + 59)?;
+    let (early, _) = client.deliver(sender, &THREE[..1])?;
+    ensure!(early == [deferred(1)], "{early:?}");
+    scene.clock.set(start + 60)?;
+    let (passed, end) = client.deliver(sender, &THREE)?;
+    ensure!(passed == [taken(), taken(), taken()], "{passed:?}");
+    ensure!(end.is_some_and(|reply| reply.code == 250));
+    for recipient in THREE {
+        let mailbox = postfix.mailbox(recipient, 1)?;
+        let [header] = headers(&mailbox)[..] else {
+            anyhow::bail!("{mailbox}");
+        };
+        let expected = format!(
+            "X-Greylist: delayed 60 seconds by greylatch-{} at mx.example.org; ",
+            env!("CARGO_PKG_VERSION")
+        );
+        ensure!(header.starts_with(&expected), "{header}");
+    }
+    // Known now, and on the same connection: no waiting and no header.
+    let (known, _) = client.deliver(sender, &THREE[..1])?;
+    ensure!(known == [taken()], "{known:?}");
+    let mailbox = postfix.mailbox(THREE[0], 2)?;
+    ensure!(headers(&mailbox).len() == 1, "{mailbox}");
+    Ok(())
+}
+
+#[test]
+fn of_several_recipients_only_those_in_time_get_the_message() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let postfix = scene.postfix("")?;
+    let start = scene.clock.now();
+    let mut client = SmtpClient::connect(NEWCOMER, postfix.port())?;
+    client.deliver("new@sender.example", &THREE[..1])?;
+    client.deliver("", &THREE[1..2])?;
+    scene.clock.set(start + 90)?;
+    let (replies, _) = client.deliver("new@sender.example", &THREE)?;
+    assert_eq!(replies, [taken(), deferred(60), deferred(60)]);
+    let (replies, _) = client.deliver("", &THREE)?;
+    assert_eq!(replies, [deferred(60), taken(), deferred(60)]);
+    for recipient in &THREE[..2] {
+        let mailbox = postfix.mailbox(recipient, 1)?;
+        let [header] = headers(&mailbox)[..] else {
+            anyhow::bail!("{mailbox}");
+        };
+        ensure!(header.contains("delayed 90 seconds"), "{header}");
+    }
+    Ok(())
+}
+
+#[test]
+fn who_logs_in_does_not_wait() -> Result<()> {
+    let scene = Scene::start()?;
+    let postfix = scene.postfix("smtpd_authorized_xclient_hosts = 127.0.0.0/8\n")?;
+    for (login, expected) in [("[UNAVAILABLE]", deferred(60)), ("ann", taken())] {
+        let mut client = SmtpClient::connect(OTHER, postfix.port())?;
+        let greeting = client.command(&format!("XCLIENT ADDR=192.0.2.7 LOGIN={login}"))?;
+        assert_eq!(greeting.code, 220, "{greeting:?}");
+        assert_eq!(client.command("EHLO client.example")?.code, 250);
+        let (replies, _) = client.deliver("new@x.example", &THREE[..1])?;
+        assert_eq!(replies, [expected]);
+    }
+    assert_eq!(scene.server.verdicts("authenticated")?, 1);
+    Ok(())
+}
+
+#[test]
+fn a_name_that_does_not_resolve_back_matches_no_rule() -> Result<()> {
+    let scene = Scene::start()?;
+    let postfix = start_postfix(&PostfixSetup {
+        lines: &format!("smtpd_milters = inet:127.0.0.1:{}\n", scene.port),
+        hosts: HOSTS,
+        ..PostfixSetup::default()
+    })?;
+    assert_eq!(attempt_from(HONEST, &postfix)?, taken());
+    assert_eq!(attempt_from(LIAR, &postfix)?, deferred(60));
+    assert_eq!(attempt_from(OTHER, &postfix)?, deferred(60));
+    assert_eq!(scene.server.verdicts("rule")?, 1);
+    let log = scene.server.log()?;
+    ensure!(
+        log.contains("client=127.0.3.3 net=127.0.3.0/24 name=unknown"),
+        "{log}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_client_that_hangs_up_midway_leaves_no_trace() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let postfix = scene.postfix("")?;
+    let start = scene.clock.now();
+    assert_eq!(attempt_from(NEWCOMER, &postfix)?, deferred(60));
+    scene.clock.set(start + 60)?;
+    let mut client = SmtpClient::connect(NEWCOMER, postfix.port())?;
+    for line in ["MAIL FROM:<new@x.example>", "RCPT TO:<ann@example.org>"] {
+        assert_eq!(client.command(line)?.code, 250);
+    }
+    assert_eq!(client.command("DATA")?.code, 354);
+    client.send("Subject: half\r\n\r\nIt ends in the mid")?;
+    drop(client);
+    let mut client = SmtpClient::connect(NEWCOMER, postfix.port())?;
+    assert_eq!(client.command("MAIL FROM:<new@x.example>")?.code, 250);
+    drop(client);
+    assert_eq!(attempt_from(NEWCOMER, &postfix)?, taken());
+    let mailbox = postfix.mailbox(THREE[0], 1)?;
+    assert!(!mailbox.contains("Subject: half"), "{mailbox}");
+    Ok(())
+}
+
+#[test]
+fn mail_goes_on_as_configured_while_the_daemon_is_away() -> Result<()> {
+    let scene = Scene::start()?;
+    let postfix = scene.postfix("milter_default_action = accept\n")?;
+    let mut open = SmtpClient::connect(NEWCOMER, postfix.port())?;
+    let (replies, _) = open.deliver("new@x.example", &THREE[..1])?;
+    assert_eq!(replies, [deferred(60)]);
+    ensure!(scene.server.stop()?.success());
+    let (replies, end) = open.deliver("new@x.example", &THREE[..1])?;
+    assert_eq!(replies, [taken()]);
+    assert_eq!(end.context("a message")?.code, 250);
+    assert_eq!(attempt_from(OTHER, &postfix)?, taken());
+    postfix.mailbox(THREE[0], 2)?;
+    Ok(())
+}
+
+#[test]
+fn mail_waits_or_is_refused_while_the_daemon_is_away() -> Result<()> {
+    let without_daemon = |action| -> Result<Postfix> {
+        let port = free_port()?;
+        start_postfix(&PostfixSetup {
+            lines: &format!(
+                "smtpd_milters = inet:127.0.0.1:{port}\nmilter_default_action = {action}\n"
+            ),
+            ..PostfixSetup::default()
+        })
+    };
+    let postfix = without_daemon("tempfail")?;
+    let mut client = SmtpClient::connect(OTHER, postfix.port())?;
+    let reply = client.command("MAIL FROM:<new@x.example>")?;
+    let later = (451, "4.7.1 Service unavailable - try again later");
+    assert_eq!((reply.code, &*reply.text), later);
+    let postfix = without_daemon("reject")?;
+    let greeting = SmtpClient::connect(OTHER, postfix.port()).err();
+    let greeting = greeting.context("it greeted well")?.to_string();
+    ensure!(greeting.contains("554"), "{greeting}");
+    Ok(())
+}
+
+#[test]
+fn policy_service_and_milter_see_one_memory() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let milter = format!("smtpd_milters = inet:127.0.0.1:{}\n", scene.port);
+    let policy = scene.policy();
+    let postfix = |policy, lines| {
+        start_postfix(&PostfixSetup {
+            policy,
+            lines,
+            ..PostfixSetup::default()
+        })
+    };
+    let [by_milter, by_policy, by_both] = [
+        postfix("", &*milter)?,
+        postfix(&policy, "")?,
+        postfix(&policy, &milter)?,
+    ];
+    let start = scene.clock.now();
+    assert_eq!(attempt_from(NEWCOMER, &by_milter)?, deferred(60));
+    assert_eq!(attempt_from(OTHER, &by_policy)?.code, 450);
+    scene.clock.set(start + 20)?;
+    assert_eq!(attempt_from(OTHER, &by_milter)?, deferred(40));
+    let elsewhere = attempt_from(NEWCOMER, &by_policy)?;
+    ensure!(
+        elsewhere.text.contains("try again in 40 seconds"),
+        "{elsewhere:?}"
+    );
+    scene.clock.set(start + 60)?;
+    assert_eq!(attempt_from(NEWCOMER, &by_policy)?, taken());
+    assert_eq!(attempt_from(OTHER, &by_both)?, taken());
+    for postfix in [&by_policy, &by_both] {
+        let mailbox = postfix.mailbox(THREE[0], 1)?;
+        assert_eq!(headers(&mailbox).len(), 1, "{mailbox}");
+    }
+    assert_eq!(attempt_from(NEWCOMER, &by_milter)?, taken());
+    let mailbox = by_milter.mailbox(THREE[0], 1)?;
+    assert_eq!(headers(&mailbox), [""; 0], "{mailbox}");
+    let log = scene.server.log()?;
+    ensure!(log.contains("frontend=policy") && log.contains("frontend=milter"));
+    Ok(())
+}
+
+#[test]
+fn a_bounce_may_be_judged_at_its_end() -> Result<()> {
+    let mut scene = Scene::start_with("null_sender = \"data\"\n")?;
+    let postfix = scene.postfix("")?;
+    let start = scene.clock.now();
+    let mut client = SmtpClient::connect(NEWCOMER, postfix.port())?;
+    let (replies, end) = client.deliver("", &THREE[..1])?;
+    assert_eq!(replies, [taken()]);
+    assert_eq!(end, Some(deferred(60)));
+    let (replies, _) = client.deliver("new@sender.example", &THREE[..1])?;
+    assert_eq!(replies, [deferred(60)]);
+    scene.clock.set(start + 60)?;
+    let (_, end) = client.deliver("", &THREE[..1])?;
+    assert_eq!(end.context("a message")?.code, 250);
+    let mailbox = postfix.mailbox(THREE[0], 1)?;
+    assert_eq!(headers(&mailbox).len(), 1, "{mailbox}");
+    Ok(())
+}
+
+#[test]
+fn replies_arrive_as_they_were_written() -> Result<()> {
+    let text = "450 4.2.0 20% of %r is 100%% full, \\\\o/ %s";
+    let scene = Scene::start_with(&format!("reply = \"{text}\"\n"))?;
+    let postfix = scene.postfix("")?;
+    let reply = attempt_from(NEWCOMER, &postfix)?;
+    let expected = "4.2.0 20% of example.org is 100%% full, \\o/ 60";
+    assert_eq!((reply.code, &*reply.text), (450, expected));
+    let mut client = SmtpClient::connect(NEWCOMER, postfix.port())?;
+    let (refused, end) = client.deliver("bad@x.example", &THREE[..1])?;
+    let text = "5.7.1 Mail from you is not accepted here".into();
+    assert_eq!(refused, [SmtpReply { code: 550, text }]);
+    ensure!(end.is_none());
+    Ok(())
+}
