@@ -141,6 +141,7 @@ fn headers(mailbox: &str) -> Vec<&str> {
         .collect()
 }
 
+// option: listen.milter
 #[test]
 fn a_newcomer_waits_and_passes_with_one_header() -> Result<()> {
     let mut scene = Scene::start_at(Door::Unix, "", SendmailSetup::default())?;

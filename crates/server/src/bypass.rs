@@ -148,6 +148,7 @@ mod tests {
         assert_eq!(reason(&config, &submitted, ""), None);
     }
 
+    // option: greylist.exempt_access_listed
     #[test]
     fn the_access_database_lets_through_by_three_words() {
         let mut config = Config::default();

@@ -93,7 +93,7 @@ impl Default for Listen {
     fn default() -> Self {
         Self {
             policy: vec![Listener::tcp("127.0.0.1:10023")],
-            milter: Vec::new(),
+            milter: vec![],
             control: None,
             connections_max: 4096,
             idle_timeout: Seconds(1_200),

@@ -313,6 +313,8 @@ fn toml(expression: &str) -> Result<Option<String>> {
         expression.to_owned()
     } else if let Some(number) = number(expression) {
         number.to_string()
+    } else if expression == "vec![]" {
+        "[]".to_owned()
     } else if let Some(address) = within("vec![Listener::tcp(", ")]") {
         format!("[{address}]")
     } else if let Some(text) = within("\"", "\".into()") {
