@@ -14,6 +14,7 @@
 #![deny(clippy::indexing_slicing)]
 
 mod diagnostic;
+mod greylist_conf;
 mod native;
 mod pattern;
 mod perl;
@@ -23,5 +24,10 @@ mod spec;
 mod tables;
 
 pub use diagnostic::{Diagnostic, Severity, Source};
+pub use greylist_conf::{
+    DnsList, DumpAt, Dumpfile, Fate, GreylistConf, ListenAddress, LogFacility, MacroTest, Peer,
+    RateCounted, RateLimit, ReportWhen, RunAs, Settings, Socket, Stat, StatOutput, Statement,
+    SyncAddress, TarpitScope,
+};
 pub use set::{Judgement, RuleSet, Subject};
 pub use spec::{Entry, OwnRules, RuleSpec, Sources, Then};
