@@ -1,5 +1,7 @@
 //! The corpora of the fuzz targets of this crate.
 
+#[path = "../../../fuzz/checks/greylist_conf.rs"]
+mod greylist_conf;
 #[path = "../../../fuzz/checks/lists.rs"]
 mod lists;
 #[path = "../../../fuzz/checks/remark.rs"]
@@ -21,4 +23,9 @@ fn the_lists_withstand_their_corpus() {
 #[test]
 fn the_rules_withstand_their_corpus() {
     replay("rules", rules::check);
+}
+
+#[test]
+fn greylist_conf_withstands_its_corpus() {
+    replay("greylist_conf", greylist_conf::check);
 }
