@@ -11,6 +11,7 @@
 
 mod clause;
 mod definition;
+mod eval;
 mod foreign;
 mod lexer;
 mod posix;
@@ -22,12 +23,18 @@ mod statement;
 mod tree;
 mod value;
 
+pub use eval::{
+    AclJudgement, AclSet, AclSubject, ClauseKind, Evaluation, Expand, Fact, LocalTime, Message,
+    Next, Properties, Property, Scope, Why,
+};
 pub use remark::{Fate, Statement};
 pub use settings::{
     DumpAt, Dumpfile, ListenAddress, LogFacility, Peer, ReportWhen, RunAs, Settings, Socket, Stat,
     StatOutput, SyncAddress, TarpitScope,
 };
-pub use tree::{DnsList, MacroTest, RateCounted, RateLimit};
+pub use tree::{
+    AclAction, AclStage, AddHeader, DnsList, MacroTest, MailStatus, RateCounted, RateLimit,
+};
 
 use crate::diagnostic::{Diagnostic, Source};
 use tree::{AclList, AclRule};
@@ -50,6 +57,8 @@ pub struct GreylistConf {
     pub has_spf_clause: bool,
     /// Each statement and what became of it.
     pub statements: Vec<Statement>,
+    /// Patterns were extended ones at the end of the file.
+    pub(crate) extended: bool,
     pub(crate) lists: Vec<AclList>,
     /// In the order of their evaluation.
     pub(crate) rules: Vec<AclRule>,

@@ -25,9 +25,11 @@ mod tables;
 
 pub use diagnostic::{Diagnostic, Severity, Source};
 pub use greylist_conf::{
-    DnsList, DumpAt, Dumpfile, Fate, GreylistConf, ListenAddress, LogFacility, MacroTest, Peer,
-    RateCounted, RateLimit, ReportWhen, RunAs, Settings, Socket, Stat, StatOutput, Statement,
-    SyncAddress, TarpitScope,
+    AclAction, AclJudgement, AclSet, AclStage, AclSubject, AddHeader, ClauseKind, DnsList, DumpAt,
+    Dumpfile, Evaluation, Expand, Fact, Fate, GreylistConf, ListenAddress, LocalTime, LogFacility,
+    MacroTest, MailStatus, Message, Next, Peer, Properties, Property, RateCounted, RateLimit,
+    ReportWhen, RunAs, Scope, Settings, Socket, Stat, StatOutput, Statement, SyncAddress,
+    TarpitScope, Why,
 };
 pub use set::{Judgement, RuleSet, Subject};
 pub use spec::{Entry, OwnRules, RuleSpec, Sources, Then};

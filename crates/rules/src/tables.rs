@@ -3,8 +3,8 @@
 
 mod domains;
 mod mailboxes;
-mod networks;
-mod patterns;
+pub(crate) mod networks;
+pub(crate) mod patterns;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -255,13 +255,13 @@ impl Owners {
 }
 
 /// Where the looks into the indexes of one field put what they find.
-struct Found<'a> {
+pub(crate) struct Found<'a> {
     part: Part,
     hits: &'a mut Vec<Hit>,
 }
 
 impl<'a> Found<'a> {
-    fn new(part: Part, hits: &'a mut Vec<Hit>) -> Self {
+    pub(crate) fn new(part: Part, hits: &'a mut Vec<Hit>) -> Self {
         Self { part, hits }
     }
 

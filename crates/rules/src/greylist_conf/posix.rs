@@ -13,15 +13,18 @@
 
 mod bracket;
 
+use std::sync::OnceLock;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::diagnostic::Fault;
 
 /// A pattern that compiles.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct PosixPattern {
     /// As the engine takes it; to be compiled without Unicode, ignoring case.
     pub(crate) text: String,
+    compiled: OnceLock<Regex>,
 }
 
 impl PosixPattern {
@@ -36,13 +39,29 @@ impl PosixPattern {
         }
         let text = Translator::new(posix, extended).translate()?;
         match build(&text) {
-            Ok(_) => Ok(Self { text }),
+            Ok(_) => Ok(Self {
+                text,
+                compiled: OnceLock::new(),
+            }),
             Err(_) => Err(Fault::new(
                 0..posix.len(),
                 "the pattern is too large or nested too deep",
                 "write fewer or shorter repetitions and groups",
             )),
         }
+    }
+
+    /// The pattern alone, compiled at its first use: most are only looked for together.
+    pub(crate) fn regex(&self) -> &Regex {
+        self.compiled.get_or_init(|| {
+            build(&self.text).expect("it compiled when it was read, with the same limits")
+        })
+    }
+}
+
+impl PartialEq for PosixPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 }
 
@@ -368,7 +387,7 @@ mod tests {
     fn matches(posix: &str, extended: bool, text: &str) -> bool {
         let pattern = PosixPattern::read(posix.as_bytes(), extended);
         let pattern = pattern.unwrap_or_else(|fault| panic!("{posix}: {fault:?}"));
-        build(&pattern.text).unwrap().is_match(text.as_bytes())
+        pattern.regex().is_match(text.as_bytes())
     }
 
     #[track_caller]
@@ -441,8 +460,8 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_bytes() {
         let pattern = PosixPattern::read(b"^\xfc[\xe0-\xff]$", false).unwrap();
-        assert!(build(&pattern.text).unwrap().is_match(b"\xfc\xe4"));
-        assert!(!build(&pattern.text).unwrap().is_match("üä".as_bytes()));
+        assert!(pattern.regex().is_match(b"\xfc\xe4"));
+        assert!(!pattern.regex().is_match("üä".as_bytes()));
     }
 
     #[test]

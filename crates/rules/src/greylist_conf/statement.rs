@@ -102,6 +102,7 @@ impl<'a> Reader<'a> {
         self.legacy.reverse();
         self.legacy.append(&mut self.tree.rules);
         self.tree.rules = self.legacy;
+        self.tree.extended = self.extended;
         self.diagnostics.sort_by_key(|one| (one.line, one.column));
         (self.tree, self.diagnostics)
     }

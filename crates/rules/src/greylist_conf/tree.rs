@@ -8,7 +8,7 @@ use super::settings::TarpitScope;
 
 /// When a rule is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AclStage {
+pub enum AclStage {
     /// For each recipient: `acl`, `racl`.
     Rcpt,
     /// Once, at the end of the message: `dacl`.
@@ -17,7 +17,7 @@ pub(crate) enum AclStage {
 
 /// What a rule does when all its clauses hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AclAction {
+pub enum AclAction {
     /// Ask the memory.
     Greylist,
     /// Accept.
@@ -39,6 +39,17 @@ pub(crate) struct AclRule {
     pub(crate) values: AclValues,
     /// The last line of the statement, by which the rule is known.
     pub(crate) line: usize,
+}
+
+impl AclRule {
+    /// How long it makes the client wait.
+    pub(crate) fn tarpit(&self) -> Option<Seconds> {
+        let clauses = self.clauses.iter().filter(|clause| !clause.negated);
+        clauses.rev().find_map(|clause| match clause.test {
+            Test::Tarpit(time) => Some(time),
+            _ => None,
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,7 +118,7 @@ pub(crate) enum Wanted {
 
 /// A result of SPF or DKIM, in the words of `greylist.conf`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum MailStatus {
+pub enum MailStatus {
     /// It passes.
     Pass,
     /// It fails.
@@ -141,6 +152,19 @@ pub(crate) enum Operator {
     AtMost,
     Above,
     Below,
+}
+
+impl Operator {
+    pub(crate) fn holds(self, left: i64, right: i64) -> bool {
+        match self {
+            Self::Equal => left == right,
+            Self::Unequal => left != right,
+            Self::AtLeast => left >= right,
+            Self::AtMost => left <= right,
+            Self::Above => left > right,
+            Self::Below => left < right,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -213,11 +237,11 @@ pub(crate) struct AclValues {
 
 /// An `addheader` value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AddHeader {
+pub struct AddHeader {
     /// The template of `Name: value`.
-    pub(crate) text: Vec<u8>,
+    pub text: Vec<u8>,
     /// Where to insert it; none means at the end.
-    pub(crate) index: Option<u32>,
+    pub index: Option<u32>,
 }
 
 /// A `list` definition.
@@ -247,6 +271,15 @@ pub struct MacroTest {
     /// The macro of the MTA, in braces as it is written.
     pub macro_name: Vec<u8>,
     pub(crate) wanted: MacroWanted,
+}
+
+impl MacroTest {
+    pub(crate) fn pattern(&self) -> Option<&PosixPattern> {
+        match &self.wanted {
+            MacroWanted::Pattern(pattern) => Some(pattern),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

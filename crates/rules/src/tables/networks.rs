@@ -10,13 +10,13 @@ use prefix_trie::PrefixMap;
 use super::{Found, Owner, Owners, Reading};
 
 #[derive(Default)]
-pub(super) struct NetworkIndex {
+pub(crate) struct NetworkIndex {
     v4: PrefixMap<Ipv4Net, Owners>,
     v6: PrefixMap<Ipv6Net, Owners>,
 }
 
 impl NetworkIndex {
-    pub(super) fn add(&mut self, network: Network, owner: Owner) {
+    pub(crate) fn add(&mut self, network: Network, owner: Owner) {
         let prefix = network.prefix();
         let owners = match network.address() {
             IpAddr::V4(address) => self.v4.entry(v4_net(address, prefix)).or_default(),
@@ -25,7 +25,7 @@ impl NetworkIndex {
         owners.add(owner);
     }
 
-    pub(super) fn look(&self, client: IpAddr, reading: Reading, found: &mut Found<'_>) {
+    pub(crate) fn look(&self, client: IpAddr, reading: Reading, found: &mut Found<'_>) {
         let (v4, v6) = match (reading, client) {
             (Reading::Native, IpAddr::V4(v4)) => (Some(v4), None),
             (Reading::Native, IpAddr::V6(v6)) => (None, Some(v6)),

@@ -7,7 +7,7 @@ use super::{Found, Owner, Position};
 use crate::pattern::Pattern;
 
 #[derive(Default)]
-pub(super) struct PatternIndex {
+pub(crate) struct PatternIndex {
     /// Not yet compiled.
     texts: Vec<(String, Position)>,
     sets: Vec<(RegexSet, Vec<Position>)>,
@@ -15,7 +15,7 @@ pub(super) struct PatternIndex {
 }
 
 impl PatternIndex {
-    pub(super) fn add(&mut self, pattern: Pattern, owner: Owner) {
+    pub(crate) fn add(&mut self, pattern: Pattern, owner: Owner) {
         match pattern {
             Pattern::Linear(text) => self.texts.push((text, owner.rule)),
             Pattern::Backtracking(regex) => self.backtracking.push((regex, owner.rule)),
@@ -23,7 +23,7 @@ impl PatternIndex {
     }
 
     /// Compiles what was added, as one set if that does not grow too large.
-    pub(super) fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         let mut parts = vec![std::mem::take(&mut self.texts)];
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
@@ -48,7 +48,7 @@ impl PatternIndex {
         }
     }
 
-    pub(super) fn look(&self, value: &[u8], found: &mut Found<'_>) {
+    pub(crate) fn look(&self, value: &[u8], found: &mut Found<'_>) {
         for (set, owners) in &self.sets {
             // Most values match nothing; to tell that needs no list of what matched.
             if !set.is_match(value) {

@@ -37,23 +37,19 @@ fn field(text: &str, low: u32, high: u32) -> Option<u64> {
             Some((range, step)) => (range, Some(step.parse().ok().filter(|step| *step > 0)?)),
             None => (item, None),
         };
-        // A step counts from zero behind a star, from its beginning behind a number.
-        let (from, to, first) = match range.split_once('-') {
-            _ if range == "*" => (low, high, 0),
-            Some((from, to)) => {
-                let from = from.parse().ok()?;
-                (from, to.parse().ok()?, from)
-            }
+        let (from, to) = match range.split_once('-') {
+            _ if range == "*" => (low, high),
+            Some((from, to)) => (from.parse().ok()?, to.parse().ok()?),
             None => {
                 let number = range.parse().ok()?;
-                (number, number, number)
+                (number, number)
             }
         };
         if from < low || to > high || from > to {
             return None;
         }
         let step: u32 = step.unwrap_or(1);
-        let numbers = (from..=to).filter(|number| (number - first) % step == 0);
+        let numbers = (from..=to).filter(|number| (number - from) % step == 0);
         numbers.for_each(|number| bits |= 1_u64 << number);
     }
     Some(bits)
@@ -75,7 +71,7 @@ mod tests {
     #[test]
     fn a_field_is_read_as_in_a_crontab() {
         assert_eq!(numbers("*/20", 0, 59), Some(vec![0, 20, 40]));
-        assert_eq!(numbers("*/10", 1, 31), Some(vec![10, 20, 30]));
+        assert_eq!(numbers("*/10", 1, 31), Some(vec![1, 11, 21, 31]));
         assert_eq!(numbers("8-10,17", 0, 23), Some(vec![8, 9, 10, 17]));
         assert_eq!(numbers("1-7/3", 1, 31), Some(vec![1, 4, 7]));
         assert_eq!(numbers("*", 1, 3), Some(vec![1, 2, 3]));
