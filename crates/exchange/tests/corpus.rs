@@ -2,6 +2,8 @@
 
 #[path = "../../../fuzz/checks/database.rs"]
 mod database;
+#[path = "../../../fuzz/checks/dump.rs"]
+mod dump;
 #[path = "../../../fuzz/checks/logs.rs"]
 mod logs;
 #[path = "../../../fuzz/checks/replay.rs"]
@@ -17,4 +19,9 @@ fn the_databases_withstand_their_corpus() {
 #[test]
 fn the_logs_withstand_their_corpus() {
     replay("logs", logs::check);
+}
+
+#[test]
+fn the_dump_files_withstand_their_corpus() {
+    replay("dump", dump::check);
 }
