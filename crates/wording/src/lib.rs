@@ -8,6 +8,7 @@ mod escape;
 mod explain;
 mod json;
 mod logfmt;
+mod milter_greylist;
 mod postgrey;
 mod record;
 mod template;
@@ -16,6 +17,11 @@ pub use escape::{escape, escaped};
 pub use explain::explain;
 pub use json::json_line;
 pub use logfmt::logfmt_line;
+pub use milter_greylist::{
+    AnswerAction, AnswerFormats, Escaping, Format, FormatValues, HeaderReport, LogSubject, Lookup,
+    MilterAnswer, MilterGreylistEvent, MilterGreylistLine, PassCause, PropertyMatch, RateOverflow,
+    RuleName, Signature, milter_answer, x_greylist,
+};
 pub use postgrey::{
     Level, POSTGREY_COMPLAINT, POSTGREY_END, postgrey_exempted, postgrey_line, postgrey_notice,
 };
