@@ -1,10 +1,12 @@
 //! What may be asked of the daemon and what it answers, whatever the protocol.
 //!
-//! MTAs only ever ask [`Request::Judge`]; the others are for the control socket.
+//! MTAs only ever ask [`Request::Judge`], other mail exchangers [`Request::Peer`]; the others are for
+//! the control socket.
 
 use crate::attempt::Attempt;
 use crate::memory::{ClientRecord, Entry, Memory, Standing};
 use crate::notice::Notice;
+use crate::peer::PeerEvent;
 use crate::ruling::Ruling;
 use crate::time::{Seconds, Timestamp};
 use crate::verdict::{Decision, Reason, Verdict};
@@ -29,6 +31,8 @@ pub enum Request {
     Put(Vec<Record>),
     /// Remove every record that a query selects.
     Remove(Query),
+    /// Take note of what another mail exchanger has seen.
+    Peer(PeerEvent),
     /// Say how the daemon is.
     Status,
     /// Read the configuration and the lists again.

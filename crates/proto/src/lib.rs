@@ -8,6 +8,7 @@
 mod control;
 mod conversation;
 mod milter;
+mod peers;
 mod policy;
 
 pub use control::{
@@ -16,4 +17,5 @@ pub use control::{
 };
 pub use conversation::{Conversation, ProtocolError, Step, Ticket};
 pub use milter::{MilterConversation, MilterOptions};
+pub use peers::{PeerConversation, PeerNotice, PeerSender, PeerStep, Unqueued};
 pub use policy::{PolicyConversation, PolicyOptions, UnknownRequest};

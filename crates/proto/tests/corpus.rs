@@ -4,6 +4,8 @@
 mod control;
 #[path = "../../../fuzz/checks/milter.rs"]
 mod milter;
+#[path = "../../../fuzz/checks/peers.rs"]
+mod peers;
 #[path = "../../../fuzz/checks/policy.rs"]
 mod policy;
 #[path = "../../../fuzz/checks/replay.rs"]
@@ -14,6 +16,11 @@ use replay::replay;
 #[test]
 fn the_control_protocol_withstands_its_corpus() {
     replay("control", control::check);
+}
+
+#[test]
+fn the_protocol_of_peers_withstands_its_corpus() {
+    replay("peers", peers::check);
 }
 
 #[test]

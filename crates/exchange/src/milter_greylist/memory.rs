@@ -166,6 +166,7 @@ mod tests {
             timing: TIMING,
             exemption: None,
             waiting_max: None,
+            network_suffices: false,
         });
         let memory = Memory {
             entry: Some(entry),

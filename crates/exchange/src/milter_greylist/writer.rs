@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use greylatch_core::milter_greylist_text;
+
 use super::{DumpRow, RowKind};
 
 /// A file being written: its head, rows one by one, and its end.
@@ -47,9 +49,9 @@ impl<W: Write> DumpWriter<W> {
     pub fn row(&mut self, row: &DumpRow, when_in_words: Option<&str>) -> io::Result<()> {
         let mut line = row.client.to_string().into_bytes();
         line.push(b'\t');
-        push_mailbox(&mut line, &row.sender);
+        line.extend(milter_greylist_text(&row.sender));
         line.push(b'\t');
-        push_mailbox(&mut line, &row.recipient);
+        line.extend(milter_greylist_text(&row.recipient));
         let when = row.when.0.clamp(0, EPOCH_MAX);
         match row.kind {
             RowKind::Pending => {
@@ -99,18 +101,6 @@ impl<W: Write> DumpWriter<W> {
 /// The original reads a time into 32 bits; a later one would wrap to before 1970, and the row
 /// be gone.
 const EPOCH_MAX: i64 = i32::MAX as i64;
-
-/// Appends an address in brackets, without which it is another one to milter-greylist, and with
-/// `_` for what would break the row: it does the same to what a client sends.
-fn push_mailbox(line: &mut Vec<u8>, mailbox: &[u8]) {
-    line.push(b'<');
-    line.extend(mailbox.iter().map(|byte| match byte {
-        b'<' | b'>' => b'_',
-        b'!'..=b'~' => *byte,
-        _ => b'_',
-    }));
-    line.push(b'>');
-}
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,8 @@ pub(super) fn to_json(request: &Request) -> Value {
         Request::Remove(query) => json!({ "ask": "remove", "query": query_to_json(query) }),
         Request::Status => json!({ "ask": "status" }),
         Request::Reload => json!({ "ask": "reload" }),
+        // Other mail exchangers have a socket of their own; here nothing is known about it.
+        Request::Peer(_) => json!({ "ask": "peer" }),
         // Only MTAs have attempts judged; here it can only be looked at.
         Request::Judge(attempt) | Request::PassUnread(attempt, _) => {
             json!({ "ask": "look", "attempt": attempt_to_json(attempt), "later": 0 })

@@ -21,6 +21,9 @@ impl Desk {
             Request::List(query) => self.store.browse(&query).await.map(Answer::Page),
             Request::Put(records) => self.put(records).await,
             Request::Remove(query) => self.remove(query).await,
+            Request::Peer(_) => Ok(Answer::Failed(
+                "nothing is taken from other mail exchangers".into(),
+            )),
             Request::Status => Ok(Answer::Status(Box::new(self.status().await))),
             Request::Reload => Ok(self.reload().await),
             Request::Judge(_) | Request::PassUnread(..) => Ok(Answer::Failed(
