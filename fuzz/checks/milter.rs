@@ -20,6 +20,7 @@ pub(crate) fn check(input: &[u8]) {
     let options = Arc::new(MilterOptions {
         adds_header: choice & 0x80 == 0,
         judges_end: choice & 0x40 != 0,
+        macros: vec![b"j".to_vec(), b"if_addr".to_vec()],
     });
     let bytes = match bytes.get(4) {
         Some(b'O') => bytes.to_vec(),

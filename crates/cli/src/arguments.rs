@@ -34,6 +34,9 @@ pub(crate) enum Command {
     /// Run as Postgrey: its options, files, answers and log lines.
     #[command(disable_help_flag = true)]
     Postgrey(PostgreyArguments),
+    /// Run as milter-greylist: its options, files, answers and log lines.
+    #[command(disable_help_flag = true)]
+    MilterGreylist(PostgreyArguments),
 }
 
 #[derive(Debug, Args)]

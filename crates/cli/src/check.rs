@@ -103,11 +103,17 @@ fn draw_remark(remark: &Remark, color: bool) -> String {
             };
             format!("warning: can't open {}: {why}{rest}", path.display())
         }
+        Remark::Kept(path) => {
+            format!(
+                "warning: {}: its last reading goes on to hold",
+                path.display()
+            )
+        }
         Remark::Shipped => "note: no list is there, so the short lists of the program hold".into(),
     }
 }
 
-fn draw_line(diagnostic: &Diagnostic, color: bool) -> String {
+pub(crate) fn draw_line(diagnostic: &Diagnostic, color: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,

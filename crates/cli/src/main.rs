@@ -4,7 +4,9 @@ mod arguments;
 mod ask;
 mod check;
 mod control;
+mod detach;
 mod entries;
+mod milter_greylist;
 mod postgrey;
 mod reload;
 mod serve;
@@ -24,6 +26,9 @@ fn main() -> ExitCode {
         .collect();
     if let Some(rest) = personality("postgrey", &words) {
         return postgrey::run(rest);
+    }
+    if let Some(rest) = personality("milter-greylist", &words) {
+        return milter_greylist::run(rest);
     }
     let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,
@@ -46,6 +51,7 @@ fn main() -> ExitCode {
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Generate(what) => generate(&what),
         Command::Postgrey(arguments) => return postgrey::run(&arguments.words),
+        Command::MilterGreylist(arguments) => return milter_greylist::run(&arguments.words),
     };
     match done {
         Ok(code) => code,

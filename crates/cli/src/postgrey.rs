@@ -1,6 +1,5 @@
 //! The personality `postgrey`: its options, exit codes and messages, translated for our server.
 
-mod detach;
 mod options;
 mod translate;
 
@@ -9,6 +8,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use greylatch_server::{Launch, Personality, StartError};
+
+use crate::detach;
 
 use self::options::Options;
 use self::translate::{Distribution, translate};
@@ -112,7 +113,7 @@ fn start(words: &[String]) -> Result<ExitCode, Refusal> {
     }
     let translated = translate(&options, Distribution::found()).map_err(Refusal::new)?;
     if options.daemonize && !detach::is_detached() {
-        return detach::start_again(words)
+        return detach::start_again("postgrey", words)
             .map_err(|error| Refusal::new(format!("ERROR: {error:#}")));
     }
     let launch = Launch {

@@ -10,8 +10,10 @@ use std::ops::Range;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
     stage: Stage,
+    message: u32,
     bytes: Vec<u8>,
     spans: [Option<Span>; Field::COUNT],
+    macros: Vec<(Span, Span)>,
 }
 
 impl Attempt {
@@ -26,12 +28,34 @@ impl Attempt {
     /// # Panics
     /// When all values together pass 4 GiB; every protocol limits a request far below that.
     pub fn set(&mut self, field: Field, value: &[u8]) {
+        let span = self.push(value);
+        self.spans[field as usize] = Some(span);
+    }
+
+    /// Tells a macro of the MTA, by its name without braces.
+    ///
+    /// # Panics
+    /// As [`Attempt::set`].
+    pub fn set_macro(&mut self, name: &[u8], value: &[u8]) {
+        let (name, value) = (self.push(name), self.push(value));
+        self.macros.push((name, value));
+    }
+
+    /// The value of a macro that was told.
+    #[must_use]
+    pub fn macro_value(&self, name: &[u8]) -> Option<&[u8]> {
+        let mut macros = self.macros.iter();
+        let found = macros.find(|(own, _)| &self.bytes[own.range()] == name);
+        found.map(|(_, value)| &self.bytes[value.range()])
+    }
+
+    fn push(&mut self, value: &[u8]) -> Span {
         let start = self.bytes.len();
         if start == 0 {
             self.bytes.reserve(USUAL_BYTES);
         }
         self.bytes.extend_from_slice(value);
-        self.spans[field as usize] = Some(Span::of(start, self.bytes.len()));
+        Span::of(start, self.bytes.len())
     }
 
     /// Sets the stage of the SMTP dialogue that the question was asked at.
@@ -43,6 +67,17 @@ impl Attempt {
     #[must_use]
     pub fn stage(&self) -> Stage {
         self.stage
+    }
+
+    /// Sets which message of its connection this is about, counted from 1.
+    pub fn set_message(&mut self, number: u32) {
+        self.message = number;
+    }
+
+    /// Which message of its connection this is about; 0 where the protocol does not tell.
+    #[must_use]
+    pub fn message(&self) -> u32 {
+        self.message
     }
 
     /// A field, `None` when the MTA did not send it at all.
@@ -70,6 +105,9 @@ pub enum Field {
     ClientAddress,
     /// The client's forward-confirmed name or `unknown`, `client_name`.
     ClientName,
+    /// The client's name as a milter's MTA tells it, confirmed or not, an address in brackets when
+    /// there is none.
+    ClientHost,
     /// What the client called itself, `helo_name`.
     Helo,
     /// The envelope sender, empty for the null sender, `sender`.
@@ -146,6 +184,16 @@ mod tests {
         assert_eq!(attempt.field(Field::Sender), Some(&b""[..]));
         assert_eq!(attempt.field(Field::Recipient), None);
         assert_eq!(attempt.text(Field::Recipient), b"");
+    }
+
+    #[test]
+    fn macros_are_found_by_their_names() {
+        let mut attempt = Attempt::new();
+        attempt.set_macro(b"j", b"mx.example.org");
+        attempt.set_macro(b"empty", b"");
+        assert_eq!(attempt.macro_value(b"j"), Some(&b"mx.example.org"[..]));
+        assert_eq!(attempt.macro_value(b"empty"), Some(&b""[..]));
+        assert_eq!(attempt.macro_value(b"{j}"), None);
     }
 
     #[test]

@@ -29,4 +29,4 @@ pub use peer::{PeerEvent, PeerTriplet, milter_greylist_text};
 pub use request::{Answer, Census, Explanation, Page, Query, Record, Reloaded, Request, Status};
 pub use ruling::{ClientExemption, Due, Greylist, RuleId, Ruling, Timing, WindowFrom};
 pub use time::{Seconds, SecondsError, Timestamp};
-pub use verdict::{Decision, Outcome, Reason, Reply, Verdict};
+pub use verdict::{Decision, NewHeader, Outcome, Reason, Reply, Verdict};

@@ -17,7 +17,7 @@ pub enum Request {
     /// Judge an attempt and remember it.
     Judge(Attempt),
     /// Pass an attempt that lacks something, and say so in the log.
-    PassUnread(Attempt, Notice),
+    PassUnread(Box<Attempt>, Notice),
     /// Say what would become of an attempt, remembering nothing.
     Look {
         /// The attempt.

@@ -159,10 +159,21 @@ pub enum Verdict {
         /// The header line, once per message.
         header: Option<Vec<u8>>,
     },
+    /// Go on, with these headers; only of a whole message, where the protocol can do so.
+    Amend(Vec<NewHeader>),
     /// Defer with this reply.
     Defer(Reply),
     /// Refuse with this reply.
     Refuse(Reply),
+}
+
+/// A header that a message gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewHeader {
+    /// The line, without a line end.
+    pub line: Vec<u8>,
+    /// How many headers stand above it; `None`: all.
+    pub index: Option<u32>,
 }
 
 /// The text of a deferral or refusal, without line ends.

@@ -15,7 +15,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use greylatch_core::{Answer, Attempt, Field, Notice, Request, Verdict};
+use greylatch_core::{Answer, Attempt, Field, NewHeader, Notice, Request, Verdict};
 
 use self::negotiation::Agreement;
 use self::session::Session;
@@ -24,12 +24,14 @@ use self::wire::{Packet, command, reply};
 use crate::conversation::{Conversation, ProtocolError, Step, Ticket};
 
 /// How the protocol is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MilterOptions {
     /// Messages may get a header.
     pub adds_header: bool,
     /// The message is asked about once more at its end, when it has one recipient or more.
     pub judges_end: bool,
+    /// Macros that are told with each attempt beside the fields, by their names without braces.
+    pub macros: Vec<Vec<u8>>,
 }
 
 impl Default for MilterOptions {
@@ -37,6 +39,7 @@ impl Default for MilterOptions {
         Self {
             adds_header: true,
             judges_end: false,
+            macros: Vec::new(),
         }
     }
 }
@@ -133,7 +136,7 @@ impl MilterConversation {
         match command {
             command::NEGOTIATE => {
                 let agreement = Agreement::of(content, &self.options)?;
-                agreement.say(&mut self.output);
+                agreement.say(&mut self.output, &self.options.macros);
                 self.agreement = Some(agreement);
             }
             command::MACROS => self.session.macros.set(content),
@@ -166,10 +169,10 @@ impl MilterConversation {
     }
 
     fn ask_of_recipient(&mut self, content: &[u8]) {
-        let attempt = self.session.attempt(content);
+        let attempt = self.session.attempt(content, &self.options.macros);
         let recipient = attempt.text(Field::Recipient).to_vec();
         let request = match self.session.missing() {
-            Some(missing) => Request::PassUnread(attempt, Notice::MissingAttribute(missing)),
+            Some(missing) => Request::PassUnread(attempt.into(), Notice::MissingAttribute(missing)),
             None => Request::Judge(attempt),
         };
         self.state = State::Complete(Question {
@@ -179,7 +182,11 @@ impl MilterConversation {
     }
 
     fn end_of_message(&mut self) {
-        let whole = self.session.whole().filter(|_| self.options.judges_end);
+        let whole = if self.options.judges_end {
+            self.session.whole(&self.options.macros)
+        } else {
+            None
+        };
         match whole {
             Some(attempt) => self.ask_of_message(attempt),
             None => self.accept_message(),
@@ -194,13 +201,24 @@ impl MilterConversation {
     }
 
     fn accept_message(&mut self) {
-        let header = self.session.take_header();
-        let agreement = self.agreement.filter(Agreement::adds_headers);
-        if let (Some(agreement), Some(line)) = (agreement, header) {
-            push_header(&mut self.output, &line, agreement.inserts_headers());
-        }
+        let top = self.session.take_header().map(|line| NewHeader {
+            line,
+            index: Some(0),
+        });
+        self.amend(top.as_slice());
         self.session.end_message();
         self.go_on(command::END_OF_BODY);
+    }
+
+    /// Gives the message these headers, where that was agreed on.
+    fn amend(&mut self, headers: &[NewHeader]) {
+        let Some(agreement) = self.agreement.filter(Agreement::adds_headers) else {
+            return;
+        };
+        for header in headers {
+            let index = header.index.filter(|_| agreement.inserts_headers());
+            push_header(&mut self.output, &header.line, index);
+        }
     }
 
     /// Lets the MTA go on, if it waits for an answer to this command.
@@ -220,6 +238,10 @@ impl MilterConversation {
             Answer::Verdict(Verdict::Refuse(reply)) => {
                 push_reply(&mut self.output, Class::Refuse, reply);
                 return self.turned_away(&about);
+            }
+            Answer::Verdict(Verdict::Amend(headers)) => {
+                self.amend(headers);
+                None
             }
             Answer::Verdict(Verdict::Pass { header }) => header.as_deref(),
             // What cannot be judged passes.
@@ -245,21 +267,20 @@ impl MilterConversation {
     }
 }
 
-/// Adds a header line to the message: on top where that is known, so that it stands beside the
-/// trace of the hop that it tells of.
-fn push_header(out: &mut Vec<u8>, line: &[u8], on_top: bool) {
+/// Adds a header line to the message: behind so many others, or behind all. What would end the line
+/// becomes a blank.
+fn push_header(out: &mut Vec<u8>, line: &[u8], index: Option<u32>) {
     let (name, value) = match memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at)) {
         Some((name, value)) => (name, value.get(1..).unwrap_or_default().trim_ascii_start()),
         None => return,
     };
-    let kind = if on_top {
-        reply::INSERT_HEADER
-    } else {
-        reply::ADD_HEADER
+    let kind = match index {
+        Some(_) => reply::INSERT_HEADER,
+        None => reply::ADD_HEADER,
     };
     wire::push(out, kind, |out| {
-        if on_top {
-            out.extend_from_slice(&0_u32.to_be_bytes());
+        if let Some(index) = index {
+            out.extend_from_slice(&index.to_be_bytes());
         }
         for text in [name, value] {
             out.extend(text.iter().map(|byte| match byte {

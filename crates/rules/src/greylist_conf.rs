@@ -70,6 +70,14 @@ impl GreylistConf {
     pub fn read(source: &Source) -> (Self, Vec<Diagnostic>) {
         statement::Reader::new(source).read()
     }
+
+    /// All texts of the file in which something may be filled in, macros of the MTA for example.
+    pub fn templates(&self) -> impl Iterator<Item = &[u8]> {
+        let rules = self.rules.iter().flat_map(AclRule::templates);
+        let keys = self.ratelimits.iter().map(|limit| &limit.key[..]);
+        let stat = self.settings.stat.iter().map(|stat| &stat.format[..]);
+        rules.chain(keys).chain(stat)
+    }
 }
 
 #[cfg(test)]

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use greylatch_proto::{
-    ControlConversation, MilterConversation, MilterOptions, PolicyConversation, PolicyOptions,
-};
+use greylatch_proto::{ControlConversation, MilterConversation, PolicyConversation, PolicyOptions};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::connection::{ConnectionError, Patience, serve};
+use crate::connection::{ConnectionError, Guest, Patience, serve};
 use crate::desk::Desk;
 use crate::listen::Bound;
 
@@ -22,7 +20,7 @@ use crate::listen::Bound;
 #[derive(Clone, Debug)]
 pub(crate) enum Door {
     Policy(Arc<PolicyOptions>),
-    Milter(Arc<MilterOptions>),
+    Milter,
     Control,
 }
 
@@ -132,14 +130,20 @@ where
         let served = match door {
             Door::Policy(options) => {
                 let conversation = PolicyConversation::new(options);
-                serve(stream, conversation, &desk, patience, stop).await
+                let guest = Guest::of::<PolicyConversation>(&desk);
+                serve(stream, conversation, guest, patience, stop).await
             }
-            Door::Milter(options) => {
-                let patience = patience.of_milter();
-                let conversation = MilterConversation::new(options);
-                serve(stream, conversation, &desk, patience, stop).await
+            Door::Milter => {
+                // What was negotiated stays true until the connection ends.
+                let rules = desk.rulebook.load_full();
+                let conversation = MilterConversation::new(rules.milter.clone());
+                let guest = Guest::of::<MilterConversation>(&desk).with_rules(rules);
+                serve(stream, conversation, guest, patience.of_milter(), stop).await
             }
-            Door::Control => serve(stream, ControlConversation::new(), &desk, patience, stop).await,
+            Door::Control => {
+                let guest = Guest::of::<ControlConversation>(&desk);
+                serve(stream, ControlConversation::new(), guest, patience, stop).await
+            }
         };
         match served {
             Err(ConnectionError::Io(error)) => debug!("a connection broke: {error}"),

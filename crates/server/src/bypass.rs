@@ -49,7 +49,7 @@ impl Bypass {
         if self.authenticated && !attempt.text(Field::CertSubject).is_empty() {
             return Some(Reason::Certified);
         }
-        if self.access && ACCESS_PASSES.contains(&attempt.text(Field::Access)) {
+        if self.access && access_passes(attempt) {
             return Some(Reason::AccessListed);
         }
         if !self.every_stage && !is_judged(attempt) {
@@ -63,6 +63,11 @@ impl Bypass {
             _ => None,
         }
     }
+}
+
+/// Whether Sendmail's access database lets the client through.
+pub(crate) fn access_passes(attempt: &Attempt) -> bool {
+    ACCESS_PASSES.contains(&attempt.text(Field::Access))
 }
 
 /// The words of Sendmail's access database that let a client through.

@@ -33,6 +33,11 @@ pub fn local(at: Timestamp, format: &str) -> String {
     }
 }
 
+/// The fields of a crontab: minute, hour, day, month, weekday from Sunday on, in local time.
+pub(crate) fn cron_fields(at: Timestamp) -> [u8; 5] {
+    ["%M", "%H", "%d", "%m", "%w"].map(|field| local(at, field).parse().unwrap_or(0))
+}
+
 /// The date of a mail header: `Tue, 24 Nov 2026 02:52:47 UTC`, local time with the zone's
 /// abbreviation, as Postgrey writes it.
 pub(crate) fn header_date(at: Timestamp) -> String {

@@ -286,6 +286,18 @@ pub struct Lists {
     pub clients: Vec<PathBuf>,
     /// Recipient lists: addresses, `user@`, domains, `/patterns/`.
     pub recipients: Vec<PathBuf>,
+    /// A `greylist.conf`, whose rules then decide alone; what a personality needs.
+    #[serde(skip)]
+    pub greylist_conf: Option<ForeignRules>,
+}
+
+/// A `greylist.conf`, and what the command line adds to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignRules {
+    /// The file, read at start and whenever it changes.
+    pub path: PathBuf,
+    /// Statements to stand behind its own.
+    pub appended: String,
 }
 
 /// `[store]`.

@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::clock::monotonic;
 use crate::desk::{Desk, Visitor};
+use crate::lists::Rulebook;
 
 /// How long things may take on a connection.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,29 @@ impl Patience {
     }
 }
 
+/// Who asks, and at which desk.
+pub(crate) struct Guest<'a> {
+    desk: &'a Desk,
+    visitor: Visitor,
+}
+
+impl<'a> Guest<'a> {
+    pub(crate) fn of<C: Conversation>(desk: &'a Desk) -> Self {
+        Self {
+            desk,
+            visitor: Visitor::new(C::FRONTEND),
+        }
+    }
+
+    /// A guest for whom these rules stay in force.
+    pub(crate) fn with_rules(self, rules: Arc<Rulebook>) -> Self {
+        Self {
+            visitor: self.visitor.with_rules(rules),
+            ..self
+        }
+    }
+}
+
 /// How a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectionError {
@@ -55,7 +80,7 @@ pub(crate) enum ConnectionError {
 pub(crate) async fn serve<S, C>(
     mut stream: S,
     mut conversation: C,
-    desk: &Desk,
+    guest: Guest<'_>,
     patience: Patience,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), ConnectionError>
@@ -63,7 +88,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     C: Conversation,
 {
-    let mut visitor = Visitor::new(C::FRONTEND);
+    let Guest { desk, mut visitor } = guest;
     let mut buffer = vec![0; READ_SIZE];
     let mut timer = Timer::new(patience);
     let alarm = sleep_until(timer.alarm());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use greylatch_core::{Reloaded, School, Seconds};
-use greylatch_proto::{MilterOptions, PolicyOptions, UnknownRequest};
+use greylatch_proto::{PolicyOptions, UnknownRequest};
 use greylatch_store::{Keying, Store, StoreError};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,7 +21,7 @@ use crate::accept::{Door, Reception, accept};
 use crate::backend::{self, Backend};
 use crate::beat::beat;
 use crate::clock;
-use crate::config::{Config, Identity, NullSender};
+use crate::config::{Config, Identity};
 use crate::connection::Patience;
 use crate::desk::{Desk, DeskSettings};
 use crate::instance::Instances;
@@ -151,6 +151,7 @@ pub(crate) fn desk(
     reload: mpsc::Sender<oneshot::Sender<Reloaded>>,
 ) -> Desk {
     let school = match config.greylist.identity {
+        Identity::Native if config.lists.greylist_conf.is_some() => School::MilterGreylist,
         Identity::Native => School::Native,
         Identity::Postgrey => School::Postgrey { by_host: false },
         Identity::PostgreyByHost => School::Postgrey { by_host: true },
@@ -180,20 +181,12 @@ pub(crate) fn desk(
 /// The sockets at which MTAs ask, each with what is spoken there.
 fn doors(sockets: Sockets, config: &Config) -> impl Iterator<Item = (Bound, Door)> {
     let policy = Door::Policy(Arc::new(policy_options(config)));
-    let milter = Door::Milter(Arc::new(milter_options(config)));
     let at = |sockets: Vec<Bound>, door: Door| {
         sockets
             .into_iter()
             .map(move |socket| (socket, door.clone()))
     };
-    at(sockets.policy, policy).chain(at(sockets.milter, milter))
-}
-
-fn milter_options(config: &Config) -> MilterOptions {
-    MilterOptions {
-        adds_header: !config.greylist.header.is_empty(),
-        judges_end: config.greylist.null_sender == NullSender::Data,
-    }
+    at(sockets.policy, policy).chain(at(sockets.milter, Door::Milter))
 }
 
 fn policy_options(config: &Config) -> PolicyOptions {

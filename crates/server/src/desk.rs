@@ -1,9 +1,11 @@
 //! Rooms 4 to 7: rule, recall, decide, commit. The only file that sees rules, store and engine
 //! together.
 
+mod acl;
 mod administer;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -18,10 +20,11 @@ use greylatch_wording::DecisionRecord;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use crate::acl::AclMessage;
 use crate::clock::{self, monotonic};
 use crate::config::{Config, Mode, OnFailure};
 use crate::instance::Instances;
-use crate::lists::Rulebook;
+use crate::lists::{Rulebook, waiting_per_network};
 use crate::observe::Observer;
 use crate::paths::store_url;
 use crate::phrases::Phrases;
@@ -56,6 +59,7 @@ pub(crate) struct DeskSettings {
     /// A request may set the clock.
     pub(crate) test_time: bool,
     pub(crate) delay: Seconds,
+    pub(crate) waiting_per_network: Option<u32>,
     pub(crate) store_url: String,
 }
 
@@ -76,6 +80,7 @@ impl DeskSettings {
             learning: config.greylist.mode == Mode::Learn,
             test_time: config.policy.test_time,
             delay: config.greylist.delay,
+            waiting_per_network: waiting_per_network(&config.greylist),
             store_url: store_url(config),
         }
     }
@@ -87,6 +92,10 @@ pub(crate) struct Visitor {
     frontend: &'static str,
     /// The log line under way.
     pub(crate) line: Vec<u8>,
+    /// What the recipients of the message under way have left for its end.
+    message: AclMessage,
+    /// The rules that were in force when it came, where they are to stay in force for it.
+    rules: Option<Arc<Rulebook>>,
 }
 
 impl Visitor {
@@ -94,11 +103,22 @@ impl Visitor {
         Self {
             frontend,
             line: Vec::new(),
+            message: AclMessage::default(),
+            rules: None,
+        }
+    }
+
+    /// A visitor that goes on with these rules whatever is read again meanwhile.
+    pub(crate) fn with_rules(self, rules: Arc<Rulebook>) -> Self {
+        Self {
+            rules: Some(rules),
+            ..self
         }
     }
 }
 
 /// An attempt with what was found out about it.
+#[derive(Clone, Copy)]
 struct Case<'a> {
     attempt: &'a Attempt,
     client: Option<IpAddr>,
@@ -131,8 +151,14 @@ impl Desk {
     }
 
     async fn judge(&self, visitor: &mut Visitor, attempt: &Attempt) -> Verdict {
+        let rulebook = match &visitor.rules {
+            Some(rules) => rules.clone(),
+            None => self.rulebook.load_full(),
+        };
+        if let Some(acl) = rulebook.acl() {
+            return self.judge_by_acl(visitor, attempt, acl).await;
+        }
         let case = self.open(attempt, clock::now());
-        let rulebook = self.rulebook.load_full();
         let (ruling, rule) = rulebook.rule(attempt, case.client);
         let ruling = self.narrowed(ruling);
         let asks_store = matches!(ruling, Ruling::Greylist(_)) && case.client.is_some();

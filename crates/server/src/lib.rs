@@ -5,6 +5,7 @@
 //! for the program's other commands.
 
 mod accept;
+mod acl;
 mod backend;
 mod beat;
 mod bypass;

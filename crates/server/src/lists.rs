@@ -7,19 +7,26 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use greylatch_core::{
     Attempt, ClientExemption, Due, Greylist, RuleId, Ruling, Seconds, Timing, WindowFrom,
 };
+use greylatch_proto::MilterOptions;
 use greylatch_rules::{Diagnostic, OwnRules, RuleSet, Severity, Source, Sources, Subject};
 
+use crate::acl::{Acl, Rates};
 use crate::bypass::Bypass;
-use crate::config::{Config, Greylisting};
+use crate::config::{Config, ForeignRules, Greylisting, NullSender};
 
 /// What room 4 asks: the bypass first, then the rules.
 pub(crate) struct Rulebook {
     bypass: Bypass,
     rules: RuleSet,
+    /// The rules of a `greylist.conf`, which then decide alone.
+    acl: Option<Acl>,
+    /// How a milter's MTA is asked under these rules.
+    pub(crate) milter: Arc<MilterOptions>,
 }
 
 impl Rulebook {
@@ -41,6 +48,10 @@ impl Rulebook {
         self.rules.text(rule)
     }
 
+    pub(crate) fn acl(&self) -> Option<&Acl> {
+        self.acl.as_ref()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.rules.len()
     }
@@ -60,6 +71,8 @@ pub enum Remark {
     },
     /// A line or a rule.
     Line(Diagnostic),
+    /// This file has mistakes, and its last reading goes on to hold.
+    Kept(PathBuf),
     /// No list is there, so the short lists of the program hold.
     Shipped,
 }
@@ -84,6 +97,10 @@ impl Remark {
             Self::Line(diagnostic) => diagnostic
                 .postgrey_warning()
                 .unwrap_or_else(|| diagnostic.to_string()),
+            Self::Kept(path) => format!(
+                "{} has mistakes; what was read before goes on to hold",
+                path.display()
+            ),
             Self::Shipped => "no list is there, so the short lists of the program hold".into(),
         }
     }
@@ -91,7 +108,7 @@ impl Remark {
     /// The file that it is about.
     fn path(&self) -> Option<&Path> {
         match self {
-            Self::Unreadable { path, .. } => Some(path),
+            Self::Unreadable { path, .. } | Self::Kept(path) => Some(path),
             Self::Line(line) => Some(Path::new(&line.path)),
             Self::Shipped => None,
         }
@@ -106,9 +123,13 @@ impl Remark {
 
 /// The texts of list files as they were last read: a file that only root may read, and that
 /// cannot be read again after privileges were dropped, keeps its text.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ListFiles {
     texts: HashMap<PathBuf, Vec<u8>>,
+    /// What `ratelimit` clauses have counted.
+    rates: Arc<Rates>,
+    /// The `greylist.conf` that was read last without mistakes.
+    good_conf: Option<Source>,
 }
 
 impl ListFiles {
@@ -127,6 +148,7 @@ impl ListFiles {
                 remarks.push(Remark::Shipped);
             }
         }
+        let acl = self.acl(config, &mut remarks);
         let own = config.rule_specs();
         let sources = Sources {
             own: Some(OwnRules {
@@ -150,9 +172,34 @@ impl ListFiles {
             Rulebook {
                 bypass: Bypass::new(config),
                 rules,
+                milter: Arc::new(milter_options(config, acl.as_ref())),
+                acl,
             },
             remarks,
         )
+    }
+
+    /// The rules of the `greylist.conf` that is to decide; those of the last reading when there are
+    /// mistakes in it now.
+    fn acl(&mut self, config: &Config, remarks: &mut Vec<Remark>) -> Option<Acl> {
+        let ForeignRules { path, appended } = config.lists.greylist_conf.as_ref()?;
+        let mut source = self.read(path, remarks);
+        source.text.extend_from_slice(appended.as_bytes());
+        let (acl, diagnostics) = Acl::read(&source, self.rates.clone());
+        let faulty = diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error);
+        remarks.extend(diagnostics.into_iter().map(Remark::Line));
+        match &self.good_conf {
+            Some(good) if faulty => {
+                remarks.push(Remark::Kept(path.clone()));
+                Some(Acl::read(good, self.rates.clone()).0)
+            }
+            _ => {
+                self.good_conf = Some(source);
+                Some(acl)
+            }
+        }
     }
 
     fn read_all(&mut self, paths: &[PathBuf], remarks: &mut Vec<Remark>) -> Vec<Source> {
@@ -194,6 +241,22 @@ impl ListFiles {
     }
 }
 
+/// How a milter's MTA is asked: for what these rules need and no more.
+fn milter_options(config: &Config, acl: Option<&Acl>) -> MilterOptions {
+    match acl {
+        Some(acl) => MilterOptions {
+            adds_header: true,
+            judges_end: true,
+            macros: acl.macros(),
+        },
+        None => MilterOptions {
+            adds_header: !config.greylist.header.is_empty(),
+            judges_end: config.greylist.null_sender == NullSender::Data,
+            macros: Vec::new(),
+        },
+    }
+}
+
 /// The system's words without its number: `No such file or directory`.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -224,9 +287,14 @@ pub(crate) fn terms(greylist: &Greylisting) -> Greylist {
             passes: greylist.exempt_clients_after,
             pause: Seconds::HOUR,
         }),
-        waiting_max: Some(greylist.waiting_per_network).filter(|max| *max > 0),
+        waiting_max: waiting_per_network(greylist),
         network_suffices: false,
     }
+}
+
+/// How many may wait in one network; `None`: no limit.
+pub(crate) fn waiting_per_network(greylist: &Greylisting) -> Option<u32> {
+    Some(greylist.waiting_per_network).filter(|max| *max > 0)
 }
 
 #[cfg(test)]

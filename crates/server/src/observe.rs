@@ -82,6 +82,18 @@ impl Observer {
         self.put(Level::Notice, line);
     }
 
+    /// Writes a line of this severity of syslog: 7 only when all is told, 6 and 5 unless little is.
+    pub(crate) fn say(&self, severity: u8, text: &str) {
+        let wanted = match severity {
+            0..=4 => LogLevel::Quiet,
+            5 | 6 => LogLevel::Normal,
+            _ => LogLevel::Verbose,
+        };
+        if self.level >= wanted {
+            self.queue.put(Severity(severity), text.as_bytes());
+        }
+    }
+
     pub(crate) fn count(&self, reason: Reason) {
         self.verdicts[reason as usize].fetch_add(1, Ordering::Relaxed);
     }

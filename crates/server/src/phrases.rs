@@ -12,6 +12,7 @@ pub(crate) struct Phrases {
     deferral: ReplyTemplate,
     refusal: ReplyTemplate,
     header: HeaderTemplate,
+    hostname: String,
 }
 
 impl Phrases {
@@ -26,6 +27,7 @@ impl Phrases {
             deferral: ReplyTemplate::new(&greylist.reply),
             refusal: ReplyTemplate::new("Mail from you is not accepted here"),
             header: HeaderTemplate::new(&greylist.header, version, &host),
+            hostname: host,
         }
     }
 
@@ -35,6 +37,11 @@ impl Phrases {
 
     pub(crate) fn refusal(&self) -> Reply {
         self.refusal.fill(Seconds(0), b"")
+    }
+
+    /// The name of this host.
+    pub(crate) fn hostname(&self) -> &str {
+        &self.hostname
     }
 
     pub(crate) fn has_header(&self) -> bool {

@@ -236,6 +236,8 @@ fn reason(value: &Value) -> Result<Reason, DecodeError> {
 fn verdict_to_json(verdict: &Verdict) -> Value {
     let reply = |outcome, reply: &Reply| json!({ "outcome": outcome, "text": wire::from_bytes(&reply.text), "has_status": reply.has_status });
     match verdict {
+        // Of one recipient, which is all that can be looked at, nothing is amended.
+        Verdict::Amend(_) => verdict_to_json(&Verdict::Pass { header: None }),
         Verdict::Pass { header } => {
             json!({ "outcome": "pass", "header": header.as_deref().map(wire::from_bytes) })
         }

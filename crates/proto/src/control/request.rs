@@ -23,9 +23,8 @@ pub(super) fn to_json(request: &Request) -> Value {
         // Other mail exchangers have a socket of their own; here nothing is known about it.
         Request::Peer(_) => json!({ "ask": "peer" }),
         // Only MTAs have attempts judged; here it can only be looked at.
-        Request::Judge(attempt) | Request::PassUnread(attempt, _) => {
-            json!({ "ask": "look", "attempt": attempt_to_json(attempt), "later": 0 })
-        }
+        Request::Judge(attempt) => look_now(attempt),
+        Request::PassUnread(attempt, _) => look_now(attempt),
     }
 }
 
@@ -48,6 +47,10 @@ pub(super) fn from_json(value: &Value) -> Result<Request, DecodeError> {
         "reload" => Ok(Request::Reload),
         other => Err(DecodeError::Unknown(other.to_owned())),
     }
+}
+
+fn look_now(attempt: &Attempt) -> Value {
+    json!({ "ask": "look", "attempt": attempt_to_json(attempt), "later": 0 })
 }
 
 fn attempt_to_json(attempt: &Attempt) -> Value {

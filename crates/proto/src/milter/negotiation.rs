@@ -25,6 +25,27 @@ const MACRO_LISTS: [(u32, &str); 4] = [
     (3, "i {greylist}"),
 ];
 
+/// The stage with whose list further macros are asked for: at a recipient they are all set.
+const MORE_STAGE: u32 = 3;
+
+/// Adds the name of a macro behind others; one that could not stand in a list is left out.
+fn push_name(out: &mut Vec<u8>, name: &[u8]) {
+    if name.is_empty() || name.len() > NAME_MAX || !name.iter().all(u8::is_ascii_graphic) {
+        return;
+    }
+    out.push(b' ');
+    if let [letter] = name {
+        out.push(*letter);
+    } else {
+        out.push(b'{');
+        out.extend_from_slice(name);
+        out.push(b'}');
+    }
+}
+
+/// Longer names are no macros.
+const NAME_MAX: usize = 64;
+
 /// Steps of a message that nothing here looks at.
 const UNNEEDED: u32 = step::NO_HEADERS
     | step::NO_BODY
@@ -57,7 +78,7 @@ impl Agreement {
     }
 
     /// Says what was taken.
-    pub(super) fn say(&self, out: &mut Vec<u8>) {
+    pub(super) fn say(&self, out: &mut Vec<u8>, more: &[Vec<u8>]) {
         wire::push(out, command::NEGOTIATE, |out| {
             for number in [self.version, self.actions, self.steps] {
                 out.extend_from_slice(&number.to_be_bytes());
@@ -68,6 +89,9 @@ impl Agreement {
             for (stage, macros) in MACRO_LISTS {
                 out.extend_from_slice(&stage.to_be_bytes());
                 out.extend_from_slice(macros.as_bytes());
+                if stage == MORE_STAGE {
+                    more.iter().for_each(|name| push_name(out, name));
+                }
                 out.push(0);
             }
         });

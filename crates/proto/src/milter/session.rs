@@ -14,6 +14,7 @@ pub(super) struct Session {
     address: Option<Vec<u8>>,
     helo: Vec<u8>,
     connected: bool,
+    messages: u32,
     message: Option<Message>,
 }
 
@@ -62,6 +63,7 @@ impl Session {
 
     /// A message begins.
     pub(super) fn mail(&mut self, content: &[u8]) {
+        self.messages = self.messages.wrapping_add(1);
         self.message = Some(Message {
             sender: address(wire::string(content).0).to_vec(),
             ..Message::default()
@@ -80,6 +82,7 @@ impl Session {
         macros.clear();
         *self = Self {
             macros,
+            messages: self.messages,
             ..Self::default()
         };
     }
@@ -93,19 +96,19 @@ impl Session {
     }
 
     /// The attempt to reach one more recipient.
-    pub(super) fn attempt(&self, content: &[u8]) -> Attempt {
-        let mut attempt = self.begun(Stage::Rcpt);
+    pub(super) fn attempt(&self, content: &[u8], macros: &[Vec<u8>]) -> Attempt {
+        let mut attempt = self.begun(Stage::Rcpt, macros);
         attempt.set(Field::Recipient, address(wire::string(content).0));
         attempt
     }
 
     /// The message as a whole, when anybody is to get it.
-    pub(super) fn whole(&self) -> Option<Attempt> {
+    pub(super) fn whole(&self, macros: &[Vec<u8>]) -> Option<Attempt> {
         let message = self.message.as_ref()?;
         if message.accepted == 0 {
             return None;
         }
-        let mut attempt = self.begun(Stage::EndOfMessage);
+        let mut attempt = self.begun(Stage::EndOfMessage, macros);
         let only: &[u8] = if message.accepted == 1 {
             &message.recipient
         } else {
@@ -138,13 +141,15 @@ impl Session {
     }
 
     /// An attempt with all but its recipient.
-    fn begun(&self, stage: Stage) -> Attempt {
+    fn begun(&self, stage: Stage, macros: &[Vec<u8>]) -> Attempt {
         let mut attempt = Attempt::new();
         attempt.set_stage(stage);
+        attempt.set_message(self.messages);
         if let Some(address) = &self.address {
             attempt.set(Field::ClientAddress, address);
         }
         attempt.set(Field::ClientName, self.verified_name());
+        attempt.set(Field::ClientHost, &self.name);
         attempt.set(Field::Helo, &self.helo);
         if let Some(message) = &self.message {
             attempt.set(Field::Sender, &message.sender);
@@ -153,6 +158,11 @@ impl Session {
             // A macro that is not set is not sent.
             let value = self.macros.value(name).unwrap_or_default();
             attempt.set(field, kept(value));
+        }
+        for name in macros {
+            if let Some(value) = self.macros.value(name) {
+                attempt.set_macro(name, kept(value));
+            }
         }
         let subject = self.macros.value(b"cert_subject");
         if let Some(subject) = subject.filter(|_| self.macros.value(b"verify") == Some(b"OK")) {

@@ -112,7 +112,9 @@ impl Draft {
             .iter()
             .find(|(_, field)| self.attempt.field(*field).is_none());
         let request = match missing {
-            Some((name, _)) => Request::PassUnread(self.attempt, Notice::MissingAttribute(name)),
+            Some((name, _)) => {
+                Request::PassUnread(self.attempt.into(), Notice::MissingAttribute(name))
+            }
             None => Request::Judge(self.attempt),
         };
         Complete::Ask {

@@ -52,6 +52,28 @@ impl AclRule {
     }
 }
 
+impl AclRule {
+    /// Its texts in which something may be filled in.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &[u8]> {
+        let values = &self.values;
+        let texts = [
+            &values.code,
+            &values.ecode,
+            &values.msg,
+            &values.report,
+            &values.addfooter,
+            &values.subjtag,
+        ];
+        let header = values.addheader.iter().map(|header| &header.text[..]);
+        let clauses = self
+            .clauses
+            .iter()
+            .filter_map(|clause| clause.test.template());
+        let texts = texts.into_iter().flatten().map(Vec::as_slice);
+        texts.chain(header).chain(clauses)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Clause {
     pub(crate) negated: bool,
@@ -91,6 +113,22 @@ pub(crate) enum Test {
     /// Holds always; a property is set.
     Set(Assignment),
     Property(Vec<u8>, PropertyTest),
+}
+
+impl Test {
+    /// The text in it in which something may be filled in.
+    fn template(&self) -> Option<&[u8]> {
+        match self {
+            Self::Log(template)
+            | Self::Set(Assignment {
+                value: AssignedValue::Template(template),
+                ..
+            })
+            | Self::Property(_, PropertyTest::Equal(template) | PropertyTest::Glob(template))
+            | Self::Text(Part::Helo, Wanted::Literal(template)) => Some(template),
+            _ => None,
+        }
+    }
 }
 
 /// What a text clause looks at.
@@ -313,4 +351,16 @@ pub enum RateCounted {
     Sessions,
     /// Bytes of messages.
     Bytes,
+}
+
+impl RateCounted {
+    /// The word for it.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Recipients => "recipients",
+            Self::Sessions => "sessions",
+            Self::Bytes => "bytes",
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! `-d`: the program starts itself again in a session of its own, and waits until that one
-//! listens or has said why not.
+//! Into the background: the program starts itself again in a session of its own, and waits until
+//! that one listens or has said why not.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Write};
@@ -19,11 +19,12 @@ pub(crate) fn is_detached() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
-/// Starts the program again with the same words; gives its exit code when it does not come up.
-pub(crate) fn start_again(words: &[String]) -> anyhow::Result<ExitCode> {
+/// Starts the program again under this name with the same words; gives its exit code when it does
+/// not come up.
+pub(crate) fn start_again(name: &str, words: &[String]) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("cannot find this program's file")?;
     let mut child = Command::new(program)
-        .arg0("postgrey")
+        .arg0(name)
         .args(words)
         .env(MARK, "1")
         .stdin(Stdio::null())

@@ -1,0 +1,85 @@
+//! The rules of a `greylist.conf` in force: what they need of the outside, and what of their values
+//! becomes terms of greylisting. The rules themselves are in `crates/rules`, their words in
+//! `crates/wording`.
+
+mod message;
+mod rates;
+mod subject;
+
+use std::sync::Arc;
+
+use greylatch_core::{Due, Greylist, Timing, WindowFrom};
+use greylatch_rules::{AclJudgement, AclSet, Diagnostic, GreylistConf, Settings, Source};
+use greylatch_wording::Format;
+
+pub(crate) use message::{Accepted, AclMessage};
+pub(crate) use rates::{Event, Rates};
+pub(crate) use subject::{AclCase, Overflow, Place};
+
+/// The rules in force.
+pub(crate) struct Acl {
+    set: AclSet,
+    /// Counts outlive a reload.
+    pub(crate) rates: Arc<Rates>,
+}
+
+/// Macros that the texts of milter-greylist rest on.
+const OWN_MACROS: [&str; 2] = ["j", "if_addr"];
+
+impl Acl {
+    /// Reads the file; every mistake in it is told, and costs its own statement only.
+    pub(crate) fn read(source: &Source, rates: Arc<Rates>) -> (Self, Vec<Diagnostic>) {
+        let (conf, diagnostics) = GreylistConf::read(source);
+        let acl = Self {
+            set: AclSet::new(conf),
+            rates,
+        };
+        (acl, diagnostics)
+    }
+
+    pub(crate) fn set(&self) -> &AclSet {
+        &self.set
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.set.conf().settings
+    }
+
+    /// The macros that an MTA is to tell with each attempt.
+    pub(crate) fn macros(&self) -> Vec<Vec<u8>> {
+        let conf = self.set.conf();
+        let tested = conf.macros.iter().map(|test| &test.macro_name[..]);
+        let mut names: Vec<Vec<u8>> = OWN_MACROS.iter().map(|name| (*name).into()).collect();
+        names.extend(tested.map(|name| without_braces(name).to_vec()));
+        for template in conf.templates() {
+            names.extend(Format::new(template).macros().map(<[u8]>::to_vec));
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The terms on which a recipient is greylisted that these rules say is to be.
+    pub(crate) fn terms(&self, judgement: &AclJudgement, waiting_max: Option<u32>) -> Greylist {
+        let settings = self.settings();
+        Greylist {
+            timing: Timing {
+                delay: judgement.delay,
+                retry_window: settings.timeout,
+                lifetime: judgement.autowhite,
+                due: Due::AsStored,
+                window_from: WindowFrom::Due,
+            },
+            exemption: None,
+            waiting_max,
+            network_suffices: settings.lazyaw,
+        }
+    }
+}
+
+fn without_braces(name: &[u8]) -> &[u8] {
+    let inner = name.strip_prefix(b"{");
+    inner
+        .and_then(|name| name.strip_suffix(b"}"))
+        .unwrap_or(name)
+}

@@ -1,0 +1,157 @@
+//! Counts for `ratelimit` clauses: how much came lately, by class and key.
+//!
+//! A window slides in ten slots. Classes do not share counts as they do in milter-greylist, where
+//! one with a short window also forgets what another has counted.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use greylatch_core::{Seconds, Timestamp};
+
+/// Counts in memory; they begin anew with the process.
+#[derive(Default)]
+pub(crate) struct Rates {
+    counts: Mutex<HashMap<Counted, Window>>,
+}
+
+/// What is counted now.
+pub(crate) struct Event<'a> {
+    /// The name of the class.
+    pub(crate) class: &'a [u8],
+    /// What is counted apart within it.
+    pub(crate) key: Vec<u8>,
+    /// How much this adds.
+    pub(crate) amount: u64,
+    /// The time over which is counted.
+    pub(crate) window: Seconds,
+}
+
+/// A class, and what is counted apart within it.
+type Counted = (Vec<u8>, Vec<u8>);
+
+#[derive(Clone, Copy)]
+struct Window {
+    slots: [u64; SLOTS],
+    /// The number of the newest slot since the beginning of time.
+    newest: i64,
+    /// The length of a slot in thousandths of a second.
+    slot_ms: i64,
+}
+
+const SLOTS: usize = 10;
+
+/// Keys that are counted at once; when there are more, those go of which nothing came lately.
+const KEYS_MAX: usize = 100_000;
+
+impl Rates {
+    /// Counts an event and gives how much there was within its window, this included.
+    pub(crate) fn count(&self, event: Event<'_>, now: Timestamp) -> u64 {
+        let slot_ms = (event.window.0.max(1).saturating_mul(1_000) / SLOTS as i64).max(1);
+        let slot = now.0.saturating_mul(1_000) / slot_ms;
+        // A count is whole between any two statements: a panic elsewhere leaves it usable.
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (event.class.to_vec(), event.key);
+        if counts.len() >= KEYS_MAX && !counts.contains_key(&key) {
+            counts.retain(|_, window| window.is_live(now));
+            if counts.len() >= KEYS_MAX {
+                counts.clear();
+            }
+        }
+        let fresh = Window {
+            slots: [0; SLOTS],
+            newest: slot,
+            slot_ms,
+        };
+        let window = counts.entry(key).or_insert(fresh);
+        if window.slot_ms != slot_ms {
+            *window = fresh;
+        }
+        window.advance(slot);
+        let at = slot.rem_euclid(SLOTS as i64) as usize;
+        window.slots[at] = window.slots[at].saturating_add(event.amount);
+        window
+            .slots
+            .iter()
+            .fold(0, |sum, count| sum.saturating_add(*count))
+    }
+}
+
+impl Window {
+    fn advance(&mut self, slot: i64) {
+        let passed = slot.saturating_sub(self.newest);
+        // A clock that stepped back far goes on with an empty window.
+        if passed >= SLOTS as i64 || passed < 0 {
+            self.slots = [0; SLOTS];
+        } else {
+            for step in 1..=passed {
+                let at = (self.newest + step).rem_euclid(SLOTS as i64) as usize;
+                self.slots[at] = 0;
+            }
+        }
+        self.newest = slot;
+    }
+
+    fn is_live(&self, now: Timestamp) -> bool {
+        let slot = now.0.saturating_mul(1_000) / self.slot_ms;
+        slot.saturating_sub(self.newest) < SLOTS as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(rates: &Rates, class: &str, key: &str, now: i64) -> u64 {
+        let event = Event {
+            class: class.as_bytes(),
+            key: key.into(),
+            amount: 1,
+            window: Seconds(20),
+        };
+        rates.count(event, Timestamp(now))
+    }
+
+    #[test]
+    fn what_came_within_the_window_counts() {
+        let rates = Rates::default();
+        let counted = [0, 1, 5, 19].map(|now| count(&rates, "r", "a", now));
+        assert_eq!(counted, [1, 2, 3, 4]);
+        // The slot of the first two has gone.
+        assert_eq!(count(&rates, "r", "a", 20), 3);
+        assert_eq!(count(&rates, "r", "a", 200), 1);
+        assert_eq!(count(&rates, "r", "a", 100), 1);
+    }
+
+    #[test]
+    fn classes_and_keys_are_counted_apart() {
+        let rates = Rates::default();
+        assert_eq!(count(&rates, "one", "a", 0), 1);
+        assert_eq!(count(&rates, "one", "b", 0), 1);
+        assert_eq!(count(&rates, "other", "a", 0), 1);
+        assert_eq!(count(&rates, "one", "a", 0), 2);
+    }
+
+    #[test]
+    fn a_window_below_ten_seconds_divides_by_nothing() {
+        let rates = Rates::default();
+        for (window, now) in [(1, 0), (0, 0), (-5, 0), (9, i64::MAX), (9, i64::MIN)] {
+            let event = Event {
+                class: b"short",
+                key: Vec::new(),
+                amount: u64::MAX,
+                window: Seconds(window),
+            };
+            assert!(rates.count(event, Timestamp(now)) > 0);
+        }
+    }
+
+    #[test]
+    fn keys_are_bounded() {
+        let rates = Rates::default();
+        for key in 0..KEYS_MAX + 10 {
+            count(&rates, "r", &key.to_string(), 0);
+        }
+        let held = rates.counts.lock().expect("nobody panics").len();
+        assert!(held <= KEYS_MAX, "{held}");
+    }
+}

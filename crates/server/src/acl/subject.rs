@@ -1,0 +1,236 @@
+//! An attempt as the rules of a `greylist.conf` see it.
+
+use std::net::IpAddr;
+
+use greylatch_core::{Attempt, Field, Timestamp};
+use greylatch_rules::{
+    AclJudgement, AclStage, AclSubject, Fact, LocalTime, Next, Properties, RateCounted, Scope,
+};
+use greylatch_wording::{
+    Escaping, Format, FormatValues, LogSubject, PropertyMatch, RuleName, Signature,
+};
+
+use super::{Acl, AclMessage, Event, without_braces};
+use crate::clock;
+
+/// Who the header says that it is by: what tools that read it look for.
+const PRODUCT: &str = "milter-greylist";
+const VERSION: &str = "4.6.4";
+
+/// An attempt, and what was made of it once for all questions.
+pub(crate) struct AclCase<'a> {
+    attempt: &'a Attempt,
+    client: IpAddr,
+    now: Timestamp,
+    /// The client's name, or its address in brackets when the MTA could not confirm one.
+    host: Vec<u8>,
+    raw_sender: Vec<u8>,
+    sender: Vec<u8>,
+    recipients: Vec<Vec<u8>>,
+    /// Stands in for `j`.
+    own_name: &'a str,
+    /// Stands in for `{if_addr}`.
+    own_address: Vec<u8>,
+    accepted: u64,
+}
+
+/// Who this host is, where the MTA does not say.
+pub(crate) struct Place<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// A count that passed its limit.
+pub(crate) struct Overflow {
+    /// The number of the class.
+    pub(crate) class: usize,
+    pub(crate) count: u64,
+    pub(crate) key: Vec<u8>,
+}
+
+impl<'a> AclCase<'a> {
+    /// The attempt of this client, after what its message has told so far.
+    pub(crate) fn new(
+        (attempt, client): (&'a Attempt, IpAddr),
+        now: Timestamp,
+        message: &AclMessage,
+        place: &Place<'a>,
+    ) -> Self {
+        let sender = attempt.text(Field::Sender);
+        let tags = sender.iter().rposition(|byte| *byte == b'=');
+        let bare = tags.and_then(|last| sender.get(last + 1..));
+        let address = place.address.map(|address| address.to_string());
+        let recipients = match attempt.field(Field::RecipientCount) {
+            Some(_) => message.recipients.clone(),
+            None => vec![bracketed(attempt.text(Field::Recipient))],
+        };
+        Self {
+            attempt,
+            client,
+            now,
+            host: match attempt.text(Field::ClientName) {
+                b"" | b"unknown" => format!("[{client}]").into_bytes(),
+                name => name.to_vec(),
+            },
+            raw_sender: bracketed(sender),
+            sender: bracketed(bare.unwrap_or(sender)),
+            recipients,
+            own_name: place.name,
+            own_address: address.unwrap_or_default().into_bytes(),
+            accepted: u64::try_from(message.recipients.len()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The only recipient, in brackets; `None` of a whole message.
+    pub(crate) fn recipient(&self) -> Option<&[u8]> {
+        match self.attempt.field(Field::RecipientCount) {
+            Some(_) => None,
+            None => self.recipients.first().map(Vec::as_slice),
+        }
+    }
+
+    pub(crate) fn log_subject(&self) -> LogSubject<'_> {
+        LogSubject {
+            queue_id: Some(self.attempt.text(Field::QueueId)).filter(|id| !id.is_empty()),
+            host: &self.host,
+            client: self.client,
+            sender: &self.sender,
+            recipient: self.recipient(),
+        }
+    }
+
+    /// Judges, asking for nothing that would take time: what only the network could tell is unknown.
+    pub(crate) fn judge(
+        &self,
+        acl: &Acl,
+        stage: AclStage,
+        properties: Properties,
+    ) -> (AclJudgement, Vec<Overflow>) {
+        let attempt = self.attempt;
+        let macros = move |name: &[u8]| attempt.macro_value(without_braces(name));
+        let recipients: Vec<&[u8]> = self.recipients.iter().map(Vec::as_slice).collect();
+        let given = |field| Some(attempt.text(field)).filter(|text| !text.is_empty());
+        let [minute, hour, day, month, weekday] = clock::cron_fields(self.now);
+        let subject = AclSubject {
+            client: self.client,
+            host: &self.host,
+            helo: given(Field::Helo),
+            raw_sender: &self.raw_sender,
+            sender: &self.sender,
+            recipients: &recipients,
+            auth: given(Field::Login),
+            certificate: given(Field::CertSubject),
+            macros: &macros,
+            time: LocalTime {
+                minute,
+                hour,
+                day,
+                month,
+                weekday,
+            },
+            recipients_accepted: self.accepted,
+            message: None,
+        };
+        let expand = |template: &[u8], scope: &Scope<'_>| self.expand_in(template, scope);
+        let mut overflows = Vec::new();
+        let mut evaluation = acl.set().evaluate(stage, &subject, properties);
+        let mut told = None;
+        loop {
+            match evaluation.next(told, &expand) {
+                Next::Done(judgement) => return (*judgement, overflows),
+                Next::Need(Fact::Ratelimit { class, key }) => {
+                    told = self.count(acl, class, key, &mut overflows);
+                }
+                Next::Need(_) => told = None,
+            }
+        }
+    }
+
+    /// Whether a limit is passed, this event counted.
+    fn count(
+        &self,
+        acl: &Acl,
+        class: usize,
+        key: Vec<u8>,
+        overflows: &mut Vec<Overflow>,
+    ) -> Option<bool> {
+        let limit = acl.set().conf().ratelimits.get(class)?;
+        let is_whole = self.recipient().is_none();
+        let amount = match limit.counted {
+            RateCounted::Recipients if is_whole => self.accepted,
+            RateCounted::Sessions if self.accepted > 0 => 0,
+            RateCounted::Recipients | RateCounted::Sessions => 1,
+            RateCounted::Bytes => 0,
+        };
+        let event = Event {
+            class: &limit.name,
+            key: key.clone(),
+            amount,
+            window: limit.window,
+        };
+        let count = acl.rates.count(event, self.now);
+        let passed = count > limit.limit;
+        if passed {
+            overflows.push(Overflow { class, count, key });
+        }
+        Some(passed)
+    }
+
+    /// Gives the values that formats speak of, and what a rule has found, to `of`.
+    pub(crate) fn with_values<T>(&self, of: impl FnOnce(&mut FormatValues<'_>) -> T) -> T {
+        let now = self.now;
+        let local_time = move |pattern: &str| clock::local(now, pattern);
+        let macros = |name: &[u8]| self.attempt.macro_value(name).map(<[u8]>::to_vec);
+        let mut values = FormatValues {
+            client: Some(self.client),
+            host: &self.host,
+            helo: self.attempt.text(Field::Helo),
+            sender: &self.sender,
+            recipient: self.recipient().unwrap_or_default(),
+            macros: Some(&macros),
+            ..FormatValues::new(self.signature(&local_time))
+        };
+        of(&mut values)
+    }
+
+    fn signature<'b>(&'b self, local_time: &'b dyn Fn(&str) -> String) -> Signature<'b> {
+        let told = |name, other| self.attempt.macro_value(name).unwrap_or(other);
+        Signature {
+            product: PRODUCT,
+            version: VERSION,
+            host: told(b"j", self.own_name.as_bytes()),
+            address: told(b"if_addr", &self.own_address),
+            local_time,
+        }
+    }
+
+    fn expand_in(&self, template: &[u8], scope: &Scope<'_>) -> Vec<u8> {
+        let groups: Vec<&[u8]> = scope.groups.iter().map(Vec::as_slice).collect();
+        let properties = |name: &[u8]| scope.properties.value(name).map(<[u8]>::to_vec);
+        let line = u32::try_from(scope.line).unwrap_or(u32::MAX);
+        let line_text = line.to_string();
+        self.with_values(|values| {
+            let values = FormatValues {
+                groups: &groups,
+                properties: Some(&properties),
+                property: scope.matched.map_or_else(PropertyMatch::default, |found| {
+                    PropertyMatch {
+                        name: &found.name,
+                        value: &found.value,
+                        recipient: found.recipient.as_deref().unwrap_or_default(),
+                    }
+                }),
+                rule_in_hand: RuleName {
+                    line: Some(line),
+                    id: scope.id.unwrap_or(line_text.as_bytes()),
+                },
+                ..*values
+            };
+            Format::new(template).expand(&values, Escaping::Raw)
+        })
+    }
+}
+
+fn bracketed(address: &[u8]) -> Vec<u8> {
+    [b"<", address, b">"].concat()
+}
