@@ -20,6 +20,7 @@ pub(crate) fn check(input: &[u8]) {
     let (conf, mistakes) = GreylistConf::read(&source);
     mistakes.iter().for_each(|one| points_into(one, input));
     let mut lines = 1..=input.split(|byte| *byte == b'\n').count();
+    assert!(conf.notes().len() <= 3);
     for statement in &conf.statements {
         assert!(lines.any(|line| line == statement.line), "{statement:?}");
         let moves = |c: char| c.is_control() && c != '\t';

@@ -62,10 +62,15 @@ impl Reader<'_> {
                 }
             },
             "time" => Asked::Test(Test::Time(self.cron_time()?)),
-            "rcptcount" => Asked::Test(Test::RcptCount(self.comparison()?)),
+            "rcptcount" => {
+                let counts = "milter-greylist counts the recipients of the whole connection, \
+                              here those of the message count";
+                self.differences.push(counts.to_owned());
+                Asked::Test(Test::RcptCount(self.comparison()?))
+            }
             "msgsize" => Asked::Test(Test::MsgSize(self.comparison()?)),
-            "tarpit" => Asked::Test(Test::Tarpit(self.cursor.time("a time to wait")?)),
-            "log" => Asked::Test(Test::Log(self.quoted("a text")?)),
+            "tarpit" => Asked::Test(Test::Tarpit(self.time_of_rule("a time to wait")?)),
+            "log" => self.log()?,
             "set" | "rset" => self.assignment(word.text == "rset")?,
             "spamd" => self.spamd()?,
             "p0f" => self.p0f()?,
@@ -212,6 +217,18 @@ impl Reader<'_> {
             "write two capital letters, or ZZ for an unknown country",
         ));
         Ok(Asked::Mistake)
+    }
+
+    fn log(&mut self) -> Result<Asked, Fault> {
+        let template = self.quoted("a text")?;
+        if template.contains(&b'%') {
+            self.differences.push(
+                "milter-greylist takes what it logs here as a format once more, with which a \
+                 client can end it"
+                    .to_owned(),
+            );
+        }
+        Ok(Asked::Test(Test::Log(template)))
     }
 
     fn comparison(&mut self) -> Result<Comparison, Fault> {

@@ -1,6 +1,6 @@
 //! Definitions that rules refer to by name: lists, DNS lists, tests of macros, rate limits.
 
-use greylatch_core::Network;
+use greylatch_core::{Network, Seconds};
 
 use super::clause::Asked;
 use super::statement::{Kind, Named, Reader};
@@ -89,13 +89,18 @@ impl Reader<'_> {
     /// `dnsrbl "name" zone.tld IP[/N]`, also with the quotes that the manual shows.
     pub(super) fn dnsrbl(&mut self) -> Result<(), Fault> {
         let (name, start) = self.new_name("a name")?;
-        let zone = match self.cursor.quoted()? {
-            Some(token) => token,
+        let quoted_zone = self.cursor.quoted()?;
+        let zone = match &quoted_zone {
+            Some(token) => token.clone(),
             None => self.cursor.domain()?,
         };
         let zone = String::from_utf8_lossy(zone.text);
         let zone = zone.trim_matches('.').to_owned();
-        let answer = match self.cursor.quoted()? {
+        let quoted_answer = self.cursor.quoted()?;
+        if quoted_zone.is_some() || quoted_answer.is_some() {
+            self.refused_there("the quotes around the zone and the address");
+        }
+        let answer = match quoted_answer {
             Some(token) => quoted_network(token.text).ok_or_else(|| {
                 let cure = "write for example 127.0.0.2, or 127.0.0.0/24";
                 Fault::new(token.span, "this is no IP address", cure)
@@ -146,18 +151,7 @@ impl Reader<'_> {
     pub(super) fn ratelimit(&mut self) -> Result<(), Fault> {
         let (name, start) = self.new_name("a name")?;
         let counted = self.choice("something to count", &COUNTED)?;
-        let limit = self.cursor.number("a number")?;
-        if !self.cursor.take_if(b'/') {
-            let cure = "write the number, / and the time, for example 10 / 1m";
-            return Err(self.cursor.expected("the / before the time", cure));
-        }
-        let fault = self
-            .cursor
-            .expected("a time to count over", "write for example 1m");
-        let window = self.cursor.time("a time to count over")?;
-        if window.0 <= 0 {
-            return Err(fault);
-        }
+        let (limit, window) = self.rate()?;
         let key = if self.keyed("key")? {
             self.quoted("a key")?
         } else {
@@ -166,6 +160,12 @@ impl Reader<'_> {
         if window.0 < 10 {
             let crash = "milter-greylist ends with a division by zero for a time below 10 seconds";
             self.differences.push(crash.to_owned());
+        }
+        let is_like = |other: &RateLimit| other.counted == counted && other.key == key;
+        if self.tree.ratelimits.iter().any(is_like) {
+            let shared = "milter-greylist counts this together with another rate limit of the \
+                          same kind and key";
+            self.differences.push(shared.to_owned());
         }
         if self.define(
             Kind::Ratelimit,
@@ -184,6 +184,30 @@ impl Reader<'_> {
                 .push(defined_twice(Kind::Ratelimit, &name, start));
         }
         Ok(())
+    }
+
+    /// `N / T`, here also without the blanks or the unit.
+    fn rate(&mut self) -> Result<(u64, Seconds), Fault> {
+        let limit = self.cursor.number("a number")?;
+        let end = self.cursor.here();
+        let slash = self.cursor.position();
+        if !self.cursor.take_if(b'/') {
+            let cure = "write the number, / and the time, for example 10 / 1m";
+            return Err(self.cursor.expected("the / before the time", cure));
+        }
+        let behind = self.cursor.here();
+        let fault = self
+            .cursor
+            .expected("a time to count over", "write for example 1m");
+        let start = self.cursor.position();
+        let window = self.cursor.time("a time to count over")?;
+        if window.0 <= 0 {
+            return Err(fault);
+        }
+        if slash == end || behind == start || self.cursor.is_behind_digit() {
+            self.refused_there("a rate without blanks and a unit; write for example 10 / 60s");
+        }
+        Ok((limit, window))
     }
 
     /// The name of a definition, with its place.

@@ -78,10 +78,7 @@ impl<'a> Cursor<'a> {
             match byte {
                 b'\n' => break,
                 b'#' => self.at = self.line_end(),
-                b'\\' => match self.rest_of_line().trim_ascii_start() {
-                    [] | [b'#', ..] => self.at = self.line_end() + 1,
-                    _ => self.at += 1,
-                },
+                b'\\' if self.is_last_on_line() => self.at = self.line_end() + 1,
                 b'"' => self.at = self.closing(b'"').map_or(self.at, |at| at) + 1,
                 _ => self.at += 1,
             }
@@ -92,6 +89,12 @@ impl<'a> Cursor<'a> {
     /// The end of what was read of this statement.
     pub(super) fn here(&self) -> usize {
         self.at
+    }
+
+    /// What was taken last was a digit, and so no unit.
+    pub(super) fn is_behind_digit(&self) -> bool {
+        let before = self.at.checked_sub(1).and_then(|at| self.text.get(at));
+        before.is_some_and(u8::is_ascii_digit)
     }
 
     pub(super) fn take_swallowed(&mut self) -> Vec<Range<usize>> {
@@ -143,7 +146,15 @@ impl<'a> Cursor<'a> {
 
     /// `"text"` on one line. A backslash before a quote stays, as the quote does.
     pub(super) fn quoted(&mut self) -> Result<Option<Token<'a>>, Fault> {
-        self.delimited(b'"', "string", "end it with \" on the same line")
+        let string = self.delimited(b'"', "string", "end it with \" on the same line")?;
+        match string {
+            Some(token) if token.text.len() > STRING_LENGTH_MAX => Err(Fault::new(
+                token.span,
+                format!("the string is longer than {STRING_LENGTH_MAX} bytes"),
+                "write a shorter one",
+            )),
+            other => Ok(other),
+        }
     }
 
     /// `/pattern/` on one line.
@@ -184,12 +195,19 @@ impl<'a> Cursor<'a> {
     /// backslash stands before, or else at the last, as in the original.
     fn closing(&self, delimiter: u8) -> Option<usize> {
         let start = self.at + 1;
-        let inside = self.text.get(start..self.line_end())?;
-        let escaped = |at: usize| at > 0 && inside.get(at - 1) == Some(&b'\\');
-        let mut all = inside.iter().enumerate();
-        let first = all.position(|(at, byte)| *byte == delimiter && !escaped(at));
-        let found = first.or_else(|| inside.iter().rposition(|byte| *byte == delimiter));
-        found.map(|at| start + at)
+        let mut last = None;
+        let mut before = delimiter;
+        let rest = self.text.get(start..)?.iter().enumerate();
+        for (at, byte) in rest.take_while(|(_, byte)| **byte != b'\n') {
+            if *byte == delimiter {
+                last = Some(start + at);
+                if before != b'\\' {
+                    break;
+                }
+            }
+            before = *byte;
+        }
+        last
     }
 
     /// That something else was expected here.
@@ -230,6 +248,15 @@ impl<'a> Cursor<'a> {
         self.at = (self.line_end() + 1).min(self.text.len());
     }
 
+    /// Nothing but a remark follows the byte here on its line.
+    fn is_last_on_line(&self) -> bool {
+        let rest = self.text.get(self.at + 1..).unwrap_or_default();
+        let next = rest
+            .iter()
+            .find(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
+        next.is_none_or(|byte| matches!(byte, b'\n' | b'#'))
+    }
+
     /// What stands behind the byte here on its line.
     fn rest_of_line(&self) -> &'a [u8] {
         self.text
@@ -249,6 +276,9 @@ impl<'a> Cursor<'a> {
         self.at + line.trim_ascii_end().len()
     }
 }
+
+/// The longest string, in bytes, here as in the original.
+const STRING_LENGTH_MAX: usize = 4_096;
 
 /// How much of a wrong word a diagnostic repeats, in bytes.
 const SHOWN_MAX: usize = 60;

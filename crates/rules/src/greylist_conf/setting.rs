@@ -63,7 +63,12 @@ impl Reader<'_> {
     }
 
     pub(super) fn tarpit_scope(&mut self) -> Result<TarpitScope, Fault> {
-        self.choice("a scope", &SCOPES)
+        let word = self.cursor.peek_word();
+        let scope = self.choice("a scope", &SCOPES)?;
+        if word.is_some_and(|word| word.text == "command") {
+            self.refused_there("this word, but the misspelling comand");
+        }
+        Ok(scope)
     }
 
     /// The bits that are compared. To the original a prefix that is too long compares none.

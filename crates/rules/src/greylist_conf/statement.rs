@@ -186,6 +186,12 @@ impl<'a> Reader<'a> {
         self.fate = Fate::NoEffect(why.to_owned());
     }
 
+    /// That milter-greylist would not read what was just read.
+    pub(super) fn refused_there(&mut self, what: &str) {
+        self.differences
+            .push(format!("milter-greylist does not read {what}"));
+    }
+
     /// The line by which a rule that ends here is known.
     pub(super) fn line(&self) -> usize {
         self.lines.number(self.cursor.here())

@@ -1,5 +1,7 @@
 //! The values of rules: what a rule sets when it matches.
 
+use greylatch_core::Seconds;
+
 use super::lexer::Word;
 use super::statement::Reader;
 use super::tree::{AclValues, AddHeader};
@@ -10,11 +12,11 @@ impl Reader<'_> {
     pub(super) fn value(&mut self, word: &Word, values: &mut AclValues) -> Result<bool, Fault> {
         match word.text.as_str() {
             "delay" => {
-                let delay = self.cursor.time("a delay")?;
+                let delay = self.time_of_rule("a delay")?;
                 self.once(word, &mut values.delay, delay);
             }
             "autowhite" => {
-                let time = self.cursor.time("a length of time")?;
+                let time = self.time_of_rule("a length of time")?;
                 self.once(word, &mut values.autowhite, time);
             }
             "code" => self.template(word, &mut values.code)?,
@@ -52,6 +54,15 @@ impl Reader<'_> {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// The original wants a unit here, though not elsewhere.
+    pub(super) fn time_of_rule(&mut self, what: &str) -> Result<Seconds, Fault> {
+        let time = self.cursor.time(what)?;
+        if self.cursor.is_behind_digit() {
+            self.refused_there("a time without a unit here; write for example 90s");
+        }
+        Ok(time)
     }
 
     fn template(&mut self, word: &Word, into: &mut Option<Vec<u8>>) -> Result<(), Fault> {

@@ -10,35 +10,41 @@ use crate::diagnostic::Fault;
 impl<'a> Cursor<'a> {
     /// Digits, perhaps with `k` (1024) or `M` (1024 times 1024).
     pub(in super::super) fn number(&mut self, what: &str) -> Result<u64, Fault> {
-        let cure = "write digits, perhaps with k or M behind them";
-        let fault = self.expected(what, cure);
-        let (amount, unit) = self.amount().ok_or(fault.clone())?;
-        let scale = match unit {
-            b"" => 1,
-            b"k" => 1 << 10,
-            b"M" => 1 << 20,
-            _ => return Err(fault),
-        };
-        let number = amount.checked_mul(scale).filter(|number| *number >= 0);
-        number
-            .and_then(|number| u64::try_from(number).ok())
-            .ok_or(fault)
+        let start = self.position();
+        let number = self.amount().and_then(|(amount, unit)| {
+            let scale = match unit {
+                b"" => 1,
+                b"k" => 1 << 10,
+                b"M" => 1 << 20,
+                _ => return None,
+            };
+            u64::try_from(amount.checked_mul(scale)?).ok()
+        });
+        number.ok_or_else(|| {
+            self.at = start;
+            self.expected(what, "write digits, perhaps with k or M behind them")
+        })
     }
 
     /// Digits that a unit may follow, `s` if there is none; perhaps negative.
     pub(in super::super) fn time(&mut self, what: &str) -> Result<Seconds, Fault> {
-        let cure = "write a number and one of s, m, h, d, w, for example 30m";
-        let fault = self.expected(what, cure);
-        let (amount, unit) = self.amount().ok_or(fault.clone())?;
-        let scale = match unit {
-            b"" | b"s" => 1,
-            b"m" => 60,
-            b"h" => 3_600,
-            b"d" => 86_400,
-            b"w" => 604_800,
-            _ => return Err(fault),
-        };
-        amount.checked_mul(scale).map(Seconds).ok_or(fault)
+        let start = self.position();
+        let time = self.amount().and_then(|(amount, unit)| {
+            let scale = match unit {
+                b"" | b"s" => 1,
+                b"m" => 60,
+                b"h" => 3_600,
+                b"d" => 86_400,
+                b"w" => 604_800,
+                _ => return None,
+            };
+            amount.checked_mul(scale).map(Seconds)
+        });
+        time.ok_or_else(|| {
+            self.at = start;
+            let cure = "write a number and one of s, m, h, d, w, for example 30m";
+            self.expected(what, cure)
+        })
     }
 
     /// A number with the letters behind it.
@@ -189,22 +195,19 @@ impl<'a> Cursor<'a> {
 
     /// `$name`, without the dollar sign; a minus may stand in it, not at its end.
     pub(in super::super) fn property(&mut self) -> Result<Vec<u8>, Fault> {
-        let fault = self.expected("a property", "write a $ and a name, for example $score");
-        if self.peek() != Some(b'$') {
-            return Err(fault);
+        let start = self.position();
+        let mut name: &[u8] = b"";
+        if self.take_if(b'$') {
+            let run = self.run(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+            let minuses = run.text.iter().rev().take_while(|byte| **byte == b'-');
+            let length = run.text.len() - minuses.count();
+            name = run.text.get(..length).unwrap_or_default();
+            self.at += length;
         }
-        self.at += 1;
-        let run = self.run(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        let minuses = run
-            .text
-            .iter()
-            .rev()
-            .take_while(|byte| **byte == b'-')
-            .count();
-        let name = run.text.get(..run.text.len() - minuses).unwrap_or_default();
-        self.at += name.len();
         if name.is_empty() {
-            return Err(fault);
+            self.at = start;
+            let cure = "write a $ and a name, for example $score";
+            return Err(self.expected("a property", cure));
         }
         Ok(name.to_vec())
     }
