@@ -436,6 +436,7 @@ mod tests {
         extended("(a|)b$", &["ab", "b"], &["a"]);
         extended("a)b", &["a)b"], &["ab"]);
         extended("a$b|^c", &["c"], &["a$b", "ab"]);
+        extended("^a+?$", &["", "aa"], &["b"]);
         extended("(a*)+?x", &["x", "aax"], &["a"]);
         extended("^a{,2}$", &["", "aa"], &["aaa"]);
         extended("^\\+\\?\\|\\(\\)$", &["+?|()"], &[""]);

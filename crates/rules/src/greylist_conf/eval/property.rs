@@ -189,6 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_made_of_itself_does_not_grow_for_ever() {
+        let mut properties = Properties::default();
+        for _ in 0..20 {
+            let value = properties.value(b"p").unwrap_or(b"ab").repeat(2);
+            properties.assign(Property::new(b"p", value, None), Assign::Set);
+        }
+        assert_eq!(
+            properties.value(b"P").map(<[u8]>::len),
+            Some(VALUE_LENGTH_MAX)
+        );
+    }
+
+    #[test]
     fn globs_match_the_whole_text() {
         let matches = |glob: &str, text: &str| glob_matches(glob.as_bytes(), text.as_bytes());
         for (glob, text) in [
