@@ -76,6 +76,8 @@ fn judge(set: &AclSet, stage: AclStage, properties: Properties, input: &[u8]) ->
                 assert_ne!(judgement.action, AclAction::Continue);
                 let known = |line| set.conf().statements.iter().any(|one| one.line == line);
                 assert!(judgement.line.is_none_or(known));
+                let is_asked = stage == AclStage::Rcpt || set.conf().message_needs().judged;
+                assert!(is_asked || judgement.line.is_none());
                 return judgement.properties;
             }
         }

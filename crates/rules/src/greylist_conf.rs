@@ -14,6 +14,7 @@ mod definition;
 mod eval;
 mod foreign;
 mod lexer;
+mod needs;
 mod posix;
 mod remark;
 mod rule;
@@ -27,6 +28,7 @@ pub use eval::{
     AclJudgement, AclSet, AclSubject, ClauseKind, Evaluation, Expand, Fact, LocalTime, Message,
     Next, Properties, Property, Scope, Why,
 };
+pub use needs::MessageNeeds;
 pub use remark::{Fate, Statement};
 pub use settings::{
     DumpAt, Dumpfile, ListenAddress, LogFacility, Peer, ReportWhen, RunAs, Settings, Socket, Stat,

@@ -27,9 +27,9 @@ pub use diagnostic::{Diagnostic, Severity, Source};
 pub use greylist_conf::{
     AclAction, AclJudgement, AclSet, AclStage, AclSubject, AddHeader, ClauseKind, DnsList, DumpAt,
     Dumpfile, Evaluation, Expand, Fact, Fate, GreylistConf, ListenAddress, LocalTime, LogFacility,
-    MacroTest, MailStatus, Message, Next, Peer, Properties, Property, RateCounted, RateLimit,
-    ReportWhen, RunAs, Scope, Settings, Socket, Stat, StatOutput, Statement, SyncAddress,
-    TarpitScope, Why,
+    MacroTest, MailStatus, Message, MessageNeeds, Next, Peer, Properties, Property, RateCounted,
+    RateLimit, ReportWhen, RunAs, Scope, Settings, Socket, Stat, StatOutput, Statement,
+    SyncAddress, TarpitScope, Why,
 };
 pub use set::{Judgement, RuleSet, Subject};
 pub use spec::{Entry, OwnRules, RuleSpec, Sources, Then};

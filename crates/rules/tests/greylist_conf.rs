@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use greylatch_rules::{Diagnostic, Fate, GreylistConf, Severity, Source};
+use greylatch_rules::{Diagnostic, Fate, GreylistConf, MessageNeeds, Severity, Source};
 
 fn read(text: &[u8]) -> (GreylistConf, Vec<Diagnostic>) {
     GreylistConf::read(&Source {
@@ -182,4 +182,48 @@ fn what_no_line_says_is_noted() {
         ["no rule"]
     );
     assert_eq!(notes("racl whitelist auth /x/ spf pass\n"), [""; 0]);
+}
+
+#[test]
+fn what_no_rule_looks_at_need_not_be_sent() {
+    let limit = "ratelimit \"r\" data 1M / 1h\n";
+    for (text, judged, headers, body) in [
+        ("racl greylist default\n", false, false, false),
+        ("dacl blacklist from /x/\n", true, false, false),
+        ("dacl blacklist header /x/\n", true, true, false),
+        ("dacl blacklist not body \"x\"\n", true, false, true),
+        (
+            "list \"l\" header { \"x\" }\ndacl blacklist list \"l\"\n",
+            true,
+            true,
+            false,
+        ),
+        (
+            "list \"l\" header { \"x\" }\nracl blacklist from /x/\n",
+            false,
+            false,
+            false,
+        ),
+        ("dacl blacklist msgsize > 1M\n", true, true, true),
+        ("dacl continue dkim fail\n", true, true, true),
+        ("dacl blacklist ratelimit \"r\"\n", true, true, true),
+        ("racl blacklist ratelimit \"r\"\n", false, false, false),
+        ("racl continue default subjtag \"x\"\n", false, true, false),
+        (
+            "racl continue default addfooter \"x\"\n",
+            false,
+            false,
+            true,
+        ),
+    ] {
+        let text = format!("{limit}{text}");
+        let (conf, diagnostics) = read(text.as_bytes());
+        assert_eq!(diagnostics, [], "{text}");
+        let expected = MessageNeeds {
+            judged,
+            headers,
+            body,
+        };
+        assert_eq!(conf.message_needs(), expected, "{text}");
+    }
 }
