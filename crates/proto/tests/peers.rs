@@ -406,7 +406,11 @@ fn a_lost_connection_leaves_nothing_of_itself_behind() {
 fn what_does_not_fit_is_not_queued() {
     let mut sender = PeerSender::new(1);
     assert_eq!(sender.queue(flushed()), Ok(()));
+    sender.lost();
+    assert_eq!(sender.step(), PeerStep::Rest);
+    // What waits is tried again, though there is no room for what came.
     assert_eq!(sender.queue(flushed()), Err(Unqueued::Full { queued: 1 }));
+    assert_eq!(sender.step(), PeerStep::Connect);
     let fixed = "del2 addr 192.0.2.10 from <> rcpt <b@y.net> date 5 aw 9\r\n".len();
     let long = |length: usize| PeerEvent::Accepted {
         triplet: triplet("192.0.2.10", &"x".repeat(length), "b@y.net"),
