@@ -4,14 +4,13 @@
 //! It sends bytes as given and never mends them.
 //! Source: Postfix `SMTPD_POLICY_README`, "Protocol description".
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use crate::greylister::Endpoint;
+use crate::stream::Stream;
 
 /// Longer than any healthy server needs, shorter than Postfix's own patience.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -34,27 +33,14 @@ pub struct PolicyClient {
     unread: Vec<u8>,
 }
 
-enum Stream {
-    Unix(UnixStream),
-    Inet(TcpStream),
-}
-
 impl PolicyClient {
     /// Connects.
     ///
     /// # Errors
     /// When nobody listens there.
     pub fn connect(endpoint: &Endpoint) -> Result<Self> {
-        let stream = match endpoint {
-            Endpoint::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
-            Endpoint::Inet(address) => {
-                let stream = TcpStream::connect_timeout(address, ANSWER_MAX)?;
-                stream.set_nodelay(true)?;
-                Stream::Inet(stream)
-            }
-        };
         Ok(Self {
-            stream,
+            stream: Stream::connect(endpoint)?,
             unread: Vec::new(),
         })
     }
@@ -64,17 +50,7 @@ impl PolicyClient {
     /// # Errors
     /// When the server has closed, or takes nothing for 10 s.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.stream {
-            Stream::Unix(stream) => {
-                stream.set_write_timeout(Some(ANSWER_MAX))?;
-                stream.write_all(bytes)?;
-            }
-            Stream::Inet(stream) => {
-                stream.set_write_timeout(Some(ANSWER_MAX))?;
-                stream.write_all(bytes)?;
-            }
-        }
-        Ok(())
+        Ok(self.stream.send(bytes)?)
     }
 
     /// Says that nothing more will be sent, and goes on listening.
@@ -82,11 +58,7 @@ impl PolicyClient {
     /// # Errors
     /// When the connection is gone.
     pub fn half_close(&mut self) -> Result<()> {
-        match &self.stream {
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Write)?,
-            Stream::Inet(stream) => stream.shutdown(Shutdown::Write)?,
-        }
-        Ok(())
+        Ok(self.stream.half_close()?)
     }
 
     /// The next answer, or what comes in its place within `limit`.
@@ -105,7 +77,7 @@ impl PolicyClient {
                 return Ok(Heard::Silence);
             }
             let mut chunk = [0; 8192];
-            match self.read(&mut chunk, left) {
+            match self.stream.read(&mut chunk, left) {
                 Ok(0) => return Ok(Heard::Closed(std::mem::take(&mut self.unread))),
                 Ok(count) => self.unread.extend_from_slice(&chunk[..count]),
                 Err(error) => match error.kind() {
@@ -150,18 +122,5 @@ impl PolicyClient {
             }
         }
         Ok(answers)
-    }
-
-    fn read(&mut self, chunk: &mut [u8], limit: Duration) -> std::io::Result<usize> {
-        match &mut self.stream {
-            Stream::Unix(stream) => {
-                stream.set_read_timeout(Some(limit))?;
-                stream.read(chunk)
-            }
-            Stream::Inet(stream) => {
-                stream.set_read_timeout(Some(limit))?;
-                stream.read(chunk)
-            }
-        }
     }
 }

@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Clock, EPISODE_START, Plan, Postfix, PostfixSetup, Serving, SmtpClient, SmtpReply, free_port,
-    scratch_folder,
+    Clock, EPISODE_START, Endpoint, MilterClient, Plan, Postfix, PostfixSetup, Serving, SmtpClient,
+    SmtpReply, free_port, scratch_folder,
 };
 use tempfile::TempDir;
 
@@ -56,6 +56,12 @@ impl Scene {
             clock: Some(&clock),
             ..Plan::new(folder.path(), &folder.path().join("store"))
         })?;
+        for endpoint in [
+            Endpoint::Unix(socket),
+            Endpoint::Inet(([127, 0, 0, 1], port).into()),
+        ] {
+            MilterClient::wait(&endpoint)?;
+        }
         Ok(Self {
             server,
             clock,

@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Clock, Door, EPISODE_START, Plan, Sendmail, SendmailSetup, Serving, SmtpClient, SmtpReply,
-    free_port, scratch_folder,
+    Clock, Door, EPISODE_START, Endpoint, MilterClient, Plan, Sendmail, SendmailSetup, Serving,
+    SmtpClient, SmtpReply, free_port, scratch_folder,
 };
 use tempfile::TempDir;
 
@@ -78,14 +78,16 @@ impl Scene {
         let folder = scratch_folder()?;
         let shown = folder.path().display();
         let port = free_port()?;
-        let (listener, socket) = match door {
+        let (listener, socket, endpoint) = match door {
             Door::Unix => (
                 format!("unix:{shown}/milter"),
                 format!("local:{shown}/milter"),
+                Endpoint::Unix(folder.path().join("milter")),
             ),
             Door::Inet => (
                 format!("127.0.0.1:{port}"),
                 format!("inet:{port}@127.0.0.1"),
+                Endpoint::Inet(([127, 0, 0, 1], port).into()),
             ),
         };
         let clock = Clock::new(folder.path(), EPISODE_START)?;
@@ -96,6 +98,7 @@ impl Scene {
             clock: Some(&clock),
             ..Plan::new(folder.path(), &folder.path().join("store"))
         })?;
+        MilterClient::wait(&endpoint)?;
         let sendmail = Sendmail::start(&SendmailSetup {
             filters: &filter_lines(&socket, WhenAway::GoOn),
             hosts: HOSTS,
