@@ -1,0 +1,13 @@
+-- A sender that a rule refuses, and one that is exempt.
+local conn = assert(mt.connect(socket, 40, 0.05), "cannot connect")
+assert(mt.conninfo(conn, "mx.friend.example", "192.0.2.9") == nil, "conninfo failed")
+assert(mt.mailfrom(conn, "<bad@x.example>") == nil, "mailfrom failed")
+assert(mt.rcptto(conn, "<b@example.org>") == nil, "rcptto failed")
+assert(mt.getreply(conn) == SMFIR_REPLYCODE, "it is not refused")
+mt.abort(conn)
+assert(mt.mailfrom(conn, "<good@x.example>") == nil, "mailfrom failed")
+assert(mt.rcptto(conn, "<b@example.org>") == nil, "rcptto failed")
+assert(mt.getreply(conn) == SMFIR_CONTINUE, "a friend waits")
+assert(mt.eom(conn) == nil, "eom failed")
+assert(not mt.eom_check(conn, MT_HDRINSERT), "a header for nothing")
+mt.disconnect(conn)
