@@ -341,6 +341,8 @@ fn commands_out_of_order_are_taken_as_they_come() -> Result<()> {
     let refused = "y550 5.7.1 Mail from you is not accepted here\\x00";
     assert_eq!(filter.ask('R', b"<b@example.org>\0")?, [refused]);
     assert_eq!(filter.ask('E', b"")?, ["c"]);
+    // The message is over, and its sender with it.
+    assert_eq!(filter.ask('R', b"<b@example.org>\0")?, ["c"]);
     // A second offer is answered as the first, and changes what is due.
     filter.negotiate(Offer::of_version(6))?;
     filter.greet(CLIENT)?;
@@ -401,6 +403,9 @@ fn nothing_of_a_message_or_a_client_stays_for_the_next() -> Result<()> {
     filter.send('A', b"")?;
     assert_eq!(filter.envelope("a@x.example", &["b@example.org"])?, ["c"]);
     assert_eq!(scene.server.verdicts("rule")?, 1);
+    filter.macros('H', &[("{verify}", "OK"), ("{cert_subject}", "/CN=mx")])?;
+    assert_eq!(filter.envelope("a@x.example", &["b@example.org"])?, ["c"]);
+    assert_eq!(scene.server.verdicts("certified")?, 1);
     filter.send('K', b"")?;
     filter.greet("192.0.2.10")?;
     assert_eq!(
@@ -460,6 +465,31 @@ fn macros_tell_who_does_not_wait() -> Result<()> {
             answers.extend(filter.ask(command, content)?);
         }
         assert_eq!(answers, [expected], "{what}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_name_counts_only_when_the_mta_has_verified_it() -> Result<()> {
+    let scene = Scene::start()?;
+    let named = "mx.friend.example 192.0.2.9";
+    for (client, resolved, expected) in [
+        (named, Some("OK"), "c"),
+        // Postfix does not say, and gives no name that it has not verified.
+        (named, None, "c"),
+        (named, Some("FORGED"), DEFERRED),
+        (named, Some("FAIL"), DEFERRED),
+        (named, Some("TEMP"), DEFERRED),
+        ("[192.0.2.9] 192.0.2.9", Some("OK"), DEFERRED),
+    ] {
+        let mut filter = MilterClient::connect(&scene.inet)?;
+        filter.negotiate(Offer::of_version(6))?;
+        if let Some(resolved) = resolved {
+            filter.macros('C', &[("{client_resolve}", resolved)])?;
+        }
+        filter.greet(client)?;
+        let answers = filter.envelope("a@x.example", &["b@example.org"])?;
+        assert_eq!(answers, [expected], "{client} {resolved:?}");
     }
     Ok(())
 }
