@@ -2,6 +2,7 @@
 //! retry passes with one header, the exempt pass at once, and mail goes on
 //! when the daemon is away.
 
+use std::fs;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result, ensure};
@@ -58,6 +59,21 @@ R$+\t\t$: $(storage {greylist} $) $&{client_addr}
 R$+\t\t$: $>A <$1> <?> <+Connect> <$1>
 R<$+> <$*>\t$: $(storage {greylist} $@ $1 $) $2";
 
+/// Where the manual's filter is.
+const PLACE_OF_MANUAL: &str = "local:/run/greylatch/milter";
+
+/// The manual's block of lines that begins with `word`.
+fn of_manual(word: &str) -> Result<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sendmail.md");
+    let manual = fs::read_to_string(path)?;
+    let blocks = manual.split("```").skip(1).step_by(2);
+    let mut texts = blocks.filter_map(|block| block.split_once('\n'));
+    let (_, text) = texts
+        .find(|(_, text)| text.starts_with(word))
+        .with_context(|| format!("the manual has no block {word}"))?;
+    Ok(text.to_owned())
+}
+
 /// Sendmail asks our daemon, under a clock that the test sets.
 struct Scene {
     sendmail: Sendmail,
@@ -73,7 +89,8 @@ impl Scene {
         Self::start_at(Door::Inet, "", setup)
     }
 
-    /// With lines of the table `[greylist]`.
+    /// With lines of the table `[greylist]`; with the lines of milter-greylist
+    /// where the setup has no filter.
     fn start_at(door: Door, greylist: &str, setup: SendmailSetup) -> Result<Self> {
         let folder = scratch_folder()?;
         let shown = folder.path().display();
@@ -99,8 +116,12 @@ impl Scene {
             ..Plan::new(folder.path(), &folder.path().join("store"))
         })?;
         MilterClient::wait(&endpoint)?;
+        let filters = match setup.filters {
+            "" => filter_lines(&socket, WhenAway::GoOn),
+            lines => lines.replace(PLACE_OF_MANUAL, &socket),
+        };
         let sendmail = Sendmail::start(&SendmailSetup {
-            filters: &filter_lines(&socket, WhenAway::GoOn),
+            filters: &filters,
             hosts: HOSTS,
             ..setup
         })?;
@@ -399,5 +420,36 @@ fn replies_arrive_as_they_were_written() -> Result<()> {
     let text = "5.7.1 <bob@example.org>... Mail from you is not accepted here".into();
     assert_eq!(refused, [SmtpReply { code: 550, text }]);
     ensure!(end.is_none());
+    Ok(())
+}
+
+#[test]
+fn the_lines_of_the_manual_are_enough() -> Result<()> {
+    let mut scene = Scene::start_at(
+        Door::Unix,
+        "",
+        SendmailSetup {
+            filters: &of_manual("INPUT_MAIL_FILTER")?,
+            rules: &of_manual("Kstorage")?,
+            access: "Connect:127.0.10\tOK\n",
+            ..SendmailSetup::default()
+        },
+    )?;
+    assert_eq!(scene.first_from(NEWCOMER)?, deferred(60));
+    assert_eq!(scene.first_from(LIAR)?, deferred(60));
+    assert_eq!(scene.first_from(HONEST)?, taken(THREE[0]));
+    assert_eq!(
+        scene.first_from(Ipv4Addr::new(127, 0, 10, 1))?,
+        taken(THREE[0])
+    );
+    let mut client = scene.connect(OTHER)?;
+    assert_eq!(client.command(Sendmail::LOGIN)?.code, 235);
+    let (replies, _) = client.deliver("new@x.example", &THREE[..1])?;
+    assert_eq!(replies, [taken(THREE[0])]);
+    for reason in ["rule", "authenticated", "access-listed"] {
+        assert_eq!(scene.server.verdicts(reason)?, 1, "{reason}");
+    }
+    scene.clock.set(EPISODE_START + 60)?;
+    assert_eq!(scene.first_from(NEWCOMER)?, taken(THREE[0]));
     Ok(())
 }
