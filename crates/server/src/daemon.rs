@@ -1,11 +1,12 @@
 //! The daemon while it runs: connections are accepted, signals obeyed, and at the end everything
 //! that was asked is answered and everything that was answered is on disk.
 
-use std::path::PathBuf;
+use std::future::pending;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use greylatch_core::{Reloaded, School, Seconds};
@@ -230,8 +231,10 @@ impl Signals {
 
     /// Reloads on HUP and when the control socket asks; returns when the daemon is to stop.
     async fn obey(mut self, reload: &Reload, mut asked: mpsc::Receiver<oneshot::Sender<Reloaded>>) {
+        let mut watched = Watched::new(&reload.config);
         loop {
             tokio::select! {
+                () = watched.changed() => drop(reload.run()),
                 _ = self.hangup.recv() => drop(reload.run()),
                 Some(tell) = asked.recv() => {
                     // Who asked may be gone; the reload has run all the same.
@@ -243,6 +246,44 @@ impl Signals {
             }
         }
     }
+}
+
+/// A `greylist.conf`, which counts from when it was saved. milter-greylist looks at each message.
+struct Watched {
+    path: Option<PathBuf>,
+    seen: Option<SystemTime>,
+}
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Watched {
+    fn new(config: &Config) -> Self {
+        let path = config.lists.greylist_conf.as_ref();
+        let path = path.map(|foreign| foreign.path.clone());
+        let seen = path.as_deref().and_then(modified);
+        Self { path, seen }
+    }
+
+    /// Waits until the file is another than before; for ever where there is none.
+    async fn changed(&mut self) {
+        let Some(path) = &self.path else {
+            return pending().await;
+        };
+        loop {
+            sleep(LOOK).await;
+            let now = modified(path);
+            // A file that is away is about to come back.
+            if now.is_some() && now != self.seen {
+                self.seen = now;
+                return;
+            }
+        }
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
 }
 
 /// What a reload needs: lists and rules are read again; where the configuration cannot be read

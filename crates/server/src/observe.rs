@@ -187,11 +187,19 @@ impl Observer {
     }
 
     pub(crate) fn stopping(&self) {
-        self.event(Level::Notice, "Server closing!");
+        let text = match self.format {
+            LogFormat::Postgrey => "Server closing!",
+            _ => "stopping",
+        };
+        self.event(Level::Notice, text);
     }
 
     pub(crate) fn reloading(&self) {
-        self.put(Level::Warning, b"HUP received: reloading whitelists...");
+        let text: &[u8] = match self.format {
+            LogFormat::Postgrey => b"HUP received: reloading whitelists...",
+            _ => b"reading lists and rules again",
+        };
+        self.put(Level::Warning, text);
     }
 
     /// A line with its date, as Postgrey writes what its server library says.

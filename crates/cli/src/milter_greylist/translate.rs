@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use greylatch_rules::{ListenAddress, LogFacility, Settings};
 use greylatch_server::{
-    Config, Endpoint, Facility, ForeignRules, Listener, LogLevel, LogTo, OnFailure,
+    Config, Endpoint, Facility, ForeignRules, Listener, LogFormat, LogLevel, LogTo, OnFailure,
 };
 
 use super::options::Options;
@@ -81,6 +81,7 @@ fn store(settings: &Settings) -> PathBuf {
 
 fn log(config: &mut Config, settings: &Settings, stays: bool) {
     config.log.ident = "milter-greylist".into();
+    config.log.format = LogFormat::Logfmt;
     config.log.level = if settings.verbose {
         LogLevel::Verbose
     } else {
