@@ -54,6 +54,9 @@ pub(crate) struct CheckArguments {
     /// Explain Postgrey's options instead, given behind `--`.
     #[arg(long, conflicts_with = "config")]
     pub(crate) postgrey: bool,
+    /// Explain a `greylist.conf` of milter-greylist instead, statement by statement.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "postgrey"])]
+    pub(crate) milter_greylist: Option<PathBuf>,
     /// Postgrey's options.
     #[arg(last = true, requires = "postgrey")]
     pub(crate) options: Vec<String>,

@@ -10,9 +10,12 @@ use greylatch_rules::{Diagnostic, Severity};
 use greylatch_server::{Config, ConfigError, Remark, review, store_url};
 
 use crate::arguments::CheckArguments;
-use crate::{postgrey, serve};
+use crate::{milter_greylist, postgrey, serve};
 
 pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &arguments.milter_greylist {
+        return milter_greylist::explain(path);
+    }
     let color = io::stdout().is_terminal();
     let mut out = io::stdout().lock();
     let config = if arguments.postgrey {

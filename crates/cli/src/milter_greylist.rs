@@ -1,6 +1,7 @@
 //! The personality `milter-greylist`: its options, exit codes and messages, and its `greylist.conf`,
 //! translated for our server.
 
+mod explain;
 mod options;
 mod translate;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use greylatch_rules::{Diagnostic, GreylistConf, Severity, Source};
 use greylatch_server::{Launch, StartError};
 
+pub(crate) use self::explain::explain;
 use self::options::Options;
 use self::translate::translate;
 use crate::{check, detach};
