@@ -22,10 +22,14 @@ pub(crate) fn check(input: &[u8]) {
         (read, given),
         (good.len() as u64, good.len() + counts.skipped as usize)
     );
+    // A row that was just short enough is longer with brackets, and with the time in words.
+    good.retain(|row| row.sender.len() + row.recipient.len() <= ADDRESSES_MAX);
     let once = again(&good, Some("2033-05-18 03:33:19"));
     assert_eq!(once.len(), good.len(), "each row is one row");
     assert_eq!(again(&once, None), once, "what was written cleanly stays");
 }
+
+const ADDRESSES_MAX: usize = 3900;
 
 /// The rows after a way through a file.
 fn again(rows: &[DumpRow], words: Option<&str>) -> Vec<DumpRow> {
