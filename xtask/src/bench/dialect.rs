@@ -19,11 +19,25 @@ const CONTINUE: &[u8] = b"\0\0\0\x01c";
 const NEGOTIATION: &[u8] = b"\0\0\0\x0dO\0\0\0\x06\0\0\x01\xff\0\x1f\xff\xff";
 
 impl Dialect {
+    /// Whether each question comes on a connection of its own: an MTA connects to its milters for
+    /// each SMTP session.
+    pub(crate) fn connects_anew(self) -> bool {
+        self == Self::Milter
+    }
+
     /// What is said once on each connection, before any question.
     pub(crate) fn greeting(self) -> &'static [u8] {
         match self {
             Self::Policy => b"",
             Self::Milter => NEGOTIATION,
+        }
+    }
+
+    /// What is said before the connection is closed.
+    pub(crate) fn farewell(self) -> &'static [u8] {
+        match self {
+            Self::Policy => b"",
+            Self::Milter => b"\0\0\0\x01Q",
         }
     }
 
@@ -71,10 +85,9 @@ fn packet(content: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], content].concat()
 }
 
-/// One session as Sendmail tells it: the end of the one before, the client, one message's sender
-/// and one recipient; only the last is answered. Capitals are overwritten.
-const MILTER: [&str; 9] = [
-    "K",
+/// One session as Sendmail tells it: the client, one message's sender and one recipient; only the
+/// last is answered. Capitals are overwritten.
+const MILTER: [&str; 8] = [
     "DCj\0mx.example.org\0{daemon_port}\x0025\0{client_resolve}\0OK\0",
     "Cmx-NNNNNNNN.DOMAIN\x004\x1f\x40AAA.AAA.AAA.AAA\0",
     "DH{tls_version}\0TLSv1.3\0",

@@ -6,7 +6,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream as BlockingStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -94,17 +94,15 @@ pub(crate) fn closed(target: &Target) -> Result<Load> {
 }
 
 async fn all_connections(target: &Target<'_>) -> Result<Load> {
-    let mut streams = Vec::new();
+    let mut lines = Vec::new();
     for _ in 0..target.connections {
-        let mut stream = UnixStream::connect(target.socket).await?;
-        greet(&mut stream, target.dialect).await?;
-        streams.push(stream);
+        lines.push(Line::connect(target.socket, target.dialect).await?);
     }
     let start = Instant::now();
     let end = start + target.duration;
     let mut tasks = JoinSet::new();
-    for (connection, stream) in (0..).zip(streams) {
-        tasks.spawn(ask_until(end, stream, Caller::new(target, connection)));
+    for (connection, line) in (0..).zip(lines) {
+        tasks.spawn(ask_until(end, line, Caller::new(target, connection)));
     }
     let mut total = Load::new();
     while let Some(load) = tasks.join_next().await {
@@ -114,33 +112,65 @@ async fn all_connections(target: &Target<'_>) -> Result<Load> {
     Ok(total)
 }
 
-async fn greet(stream: &mut UnixStream, dialect: Dialect) -> Result<()> {
-    let greeting = dialect.greeting();
-    if !greeting.is_empty() {
-        stream.write_all(greeting).await?;
-        let mut answer = [0; ANSWER_SIZE];
-        let mut length = 0;
-        while !dialect.is_whole(&answer[..length]) {
-            length += progress(stream.read(&mut answer[length..]).await?)?;
-        }
-    }
-    Ok(())
+/// One connection after another, or one for all questions.
+struct Line {
+    stream: UnixStream,
+    socket: PathBuf,
+    dialect: Dialect,
+    answer: [u8; ANSWER_SIZE],
 }
 
-async fn ask_until(end: Instant, mut stream: UnixStream, mut caller: Caller) -> Result<Load> {
+impl Line {
+    async fn connect(socket: &Path, dialect: Dialect) -> Result<Self> {
+        let mut line = Self {
+            stream: UnixStream::connect(socket).await?,
+            socket: socket.to_owned(),
+            dialect,
+            answer: [0; ANSWER_SIZE],
+        };
+        line.greet().await?;
+        Ok(line)
+    }
+
+    async fn greet(&mut self) -> Result<()> {
+        let greeting = self.dialect.greeting();
+        if !greeting.is_empty() {
+            self.ask(greeting).await?;
+        }
+        Ok(())
+    }
+
+    /// Says this and gives the answer.
+    async fn ask(&mut self, question: &[u8]) -> Result<&[u8]> {
+        self.stream.write_all(question).await?;
+        let mut length = 0;
+        while !self.dialect.is_whole(&self.answer[..length]) {
+            length += progress(self.stream.read(&mut self.answer[length..]).await?)?;
+        }
+        Ok(&self.answer[..length])
+    }
+
+    /// Makes ready for the next question, where each has a connection of its own.
+    async fn renew(&mut self) -> Result<()> {
+        if self.dialect.connects_anew() {
+            self.stream.write_all(self.dialect.farewell()).await?;
+            self.stream = UnixStream::connect(&self.socket).await?;
+            self.greet().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn ask_until(end: Instant, mut line: Line, mut caller: Caller) -> Result<Load> {
     let mut load = Load::new();
-    let mut answer = [0; ANSWER_SIZE];
     let mut asked = Instant::now();
     while asked < end {
         let (request, kind) = caller.next();
-        stream.write_all(request).await?;
-        let mut length = 0;
-        while !caller.dialect.is_whole(&answer[..length]) {
-            length += progress(stream.read(&mut answer[length..]).await?)?;
-        }
+        let answer = line.ask(request).await?;
         let answered = Instant::now();
-        let is_expected = caller.is_expected(&answer[..length], kind);
+        let is_expected = caller.dialect.is_expected(answer, kind, caller.greylists);
         load.note(answered - asked, is_expected);
+        line.renew().await?;
         asked = answered;
     }
     load.new = caller.new;
