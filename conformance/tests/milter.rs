@@ -550,7 +550,7 @@ fn a_reply_that_an_mta_would_not_take_is_not_said() -> Result<()> {
         ("4.2.0 wait", "y451 4.2.0 wait\\x00"),
         ("450 wait", "y450 4.7.1 wait\\x00"),
         ("550 never", plain),
-        ("5.7.1 never", "y451 5.7.1 never\\x00"),
+        ("5.7.1 never", "y451 4.7.1 never\\x00"),
         ("caf\u{e9}", plain),
         ("two\\nlines", plain),
         ("a tab\\there", plain),

@@ -384,3 +384,14 @@ fn replies_arrive_as_they_were_written() -> Result<()> {
     ensure!(end.is_none());
     Ok(())
 }
+
+#[test]
+fn a_status_of_another_class_than_the_code_is_mended() -> Result<()> {
+    // Symptom: `451 4.3.5 Server configuration problem`, and no more questions
+    // in the session. Cause: `451 5.7.1` is a malformed reply to Postfix.
+    let scene = Scene::start_with("reply = \"5.7.1 wait %s\"\n")?;
+    let postfix = scene.postfix("")?;
+    let reply = attempt_from(NEWCOMER, &postfix)?;
+    assert_eq!((reply.code, &*reply.text), (451, "4.7.1 wait 60"));
+    Ok(())
+}

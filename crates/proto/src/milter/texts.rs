@@ -3,7 +3,8 @@
 //! Source: Sendmail's `libmilter/docs/smfi_setreply.html` and `smfi_setmlreply.html` (class of the
 //! code, at most 32 lines of 980 bytes, no line end within); traces of Sendmail 8.17.1 and Postfix
 //! 3.7.11: a `%` that is not doubled is lost, or makes Sendmail refuse the recipient for good; an
-//! enhanced status of another class than the code's is taken as it is.
+//! enhanced status of another class than the code's makes Postfix take the whole reply for malformed
+//! and answer `451 4.3.5 Server configuration problem`.
 
 use greylatch_core::Reply;
 
@@ -72,7 +73,9 @@ pub(super) fn push_reply(out: &mut Vec<u8>, class: Class, reply: &Reply) {
             };
             out.extend_from_slice(code);
             out.push(separator);
-            out.extend_from_slice(status);
+            // Code and status are of one class, or Postfix takes neither.
+            out.push(class.digit());
+            out.extend_from_slice(status.get(1..).unwrap_or_default());
             out.push(b' ');
             push_doubled(out, line);
             out.extend_from_slice(end);
@@ -175,7 +178,7 @@ mod tests {
                 "550 4.7.1 wait",
                 "451 4.7.1 Greylisted, please try again later\0",
             ),
-            ("450 5.7.1 wait", "450 5.7.1 wait\0"),
+            ("450 5.7.1 wait", "450 4.7.1 wait\0"),
             ("20% of 3", "451 4.7.1 20%% of 3\0"),
             ("7 days", "451 4.7.1 7 days\0"),
             ("", "451 4.7.1 \0"),
