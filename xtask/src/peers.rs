@@ -28,16 +28,12 @@
 //! - `libfaketime`: `LD_PRELOAD=ROOT/usr/lib/ARCH/faketime/libfaketimeMT.so.1`,
 //!   without any `LD_LIBRARY_PATH`.
 //! - `db-util`: `ROOT/usr/bin/db_dump`, `db_verify`, `db_load`.
-//! - `sendmail`: see `conformance/src/sendmail.rs`.
+//! - `sendmail`, `milter-greylist`: see `conformance/src/sendmail.rs` and
+//!   `milter_greylist.rs`. The second is of another release than the system may
+//!   be, so its root has a libc of its own.
 //! - `miltertest`: `ROOT/usr/bin/miltertest`.
 //!
-//! `milter-greylist` is of another release than the system may be, and its root
-//! has a libc of its own. Without any `LD_LIBRARY_PATH`, run
-//! `ROOT/usr/lib/ARCH/ld-linux-*.so.* --library-path ROOT/usr/lib/ARCH:ROOT/usr/lib
-//! ROOT/usr/sbin/milter-greylist`, for a false clock with
-//! `--preload ROOT/usr/lib/ARCH/faketime/libfaketimeMT.so.1`.
-//!
-//! Source: postconf(5) `import_environment`, ld.so(8).
+//! Source: postconf(5) `import_environment`.
 
 mod apt;
 
@@ -120,8 +116,7 @@ const PEERS: &[Peer] = &[
     },
     Peer {
         name: "milter-greylist",
-        // Its own, since the other one stands on another libc.
-        also: &["libfaketime"],
+        also: &[],
         without: &[
             "base-passwd",
             "libaudit*",
