@@ -121,6 +121,18 @@ impl Daemon {
         self.signal(Signal::SIGHUP)
     }
 
+    /// Stops the program where it is, as one that hangs, or lets it go on.
+    ///
+    /// # Errors
+    /// When the program has ended already.
+    pub fn hang(&mut self, hangs: bool) -> Result<()> {
+        self.signal(if hangs {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGCONT
+        })
+    }
+
     fn signal(&mut self, signal: Signal) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!(

@@ -4,6 +4,7 @@
 use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
@@ -282,6 +283,25 @@ fn mail_goes_on_as_configured_while_the_daemon_is_away() -> Result<()> {
     assert_eq!(end.context("a message")?.code, 250);
     assert_eq!(attempt_from(OTHER, &postfix)?, taken());
     postfix.mailbox(THREE[0], 2)?;
+    Ok(())
+}
+
+#[test]
+fn mail_goes_on_when_the_daemon_hangs_and_waits_again_when_it_does_not() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let postfix =
+        scene.postfix("milter_default_action = accept\nmilter_connect_timeout = 2s\nmilter_command_timeout = 2s\n")?;
+    assert_eq!(attempt_from(NEWCOMER, &postfix)?, deferred(60));
+    scene.server.daemon().hang(true)?;
+    let begun = Instant::now();
+    assert_eq!(attempt_from(OTHER, &postfix)?, taken());
+    ensure!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    scene.server.daemon().hang(false)?;
+    assert_eq!(attempt_from(NEWCOMER, &postfix)?, deferred(60));
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
@@ -357,6 +358,36 @@ fn mail_goes_on_as_configured_while_the_daemon_is_away() -> Result<()> {
     assert_eq!(replies, [taken(THREE[0])]);
     assert_eq!(end.context("a message")?.code, 250);
     scene.sendmail.mailbox("bob", 2)?;
+    Ok(())
+}
+
+#[test]
+fn mail_goes_on_when_the_daemon_hangs_and_waits_again_when_it_does_not() -> Result<()> {
+    // Sendmail counts whole seconds of the clock: one may be over at once.
+    let filters = format!("INPUT_MAIL_FILTER(`greylist', `S={PLACE_OF_MANUAL}, T=S:2s;R:2s;E:2s')");
+    let mut scene = Scene::start_at(
+        Door::Inet,
+        "",
+        SendmailSetup {
+            filters: &filters,
+            ..SendmailSetup::default()
+        },
+    )?;
+    assert_eq!(scene.first_from(NEWCOMER)?, deferred(60));
+    scene.server.daemon().hang(true)?;
+    let begun = Instant::now();
+    let (replies, end) = scene
+        .connect(OTHER)?
+        .deliver("new@x.example", &THREE[..1])?;
+    assert_eq!(replies, [taken(THREE[0])]);
+    assert_eq!(end.context("a message")?.code, 250);
+    ensure!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    scene.server.daemon().hang(false)?;
+    assert_eq!(scene.first_from(NEWCOMER)?, deferred(60));
     Ok(())
 }
 
