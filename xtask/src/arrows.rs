@@ -79,8 +79,8 @@ const TABLE: &[Arrows] = &[
             RUNTIME,
             DIAGNOSTICS,
             SYSTEM,
-            // The embedded store: tree, key hash, cache of hot entries, filter of keys.
-            &["fjall", "blake3", "quick_cache", "fastbloom"],
+            // The embedded store: tree, key hash, filter of keys.
+            &["fjall", "blake3", "fastbloom"],
             // The keys that a Postgrey with --privacy has left.
             &["sha1"],
         ],

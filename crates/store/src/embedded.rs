@@ -45,7 +45,7 @@ pub struct EmbeddedOptions {
     pub directory: PathBuf,
     /// What an answer waits for.
     pub sync: Sync,
-    /// Records held in memory in front of the tree, about 60 bytes each; an eighth of all records when
+    /// Records held in memory in front of the tree, about 25 bytes each; a third of all records when
     /// that is more.
     pub cache_entries: usize,
     /// Bytes of the tree's blocks held in memory.
@@ -71,7 +71,7 @@ impl EmbeddedOptions {
         Self {
             directory: directory.into(),
             sync: Sync::Interval,
-            cache_entries: 262_144,
+            cache_entries: 524_288,
             block_cache_bytes: 32 << 20,
             waiting_max: 4_000_000,
             store_timeout: Duration::from_secs(1),

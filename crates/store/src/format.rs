@@ -46,11 +46,14 @@ impl RecordKey {
         &self.0
     }
 
-    /// 64 of the key's bits, which a hash has made even already.
-    pub(crate) fn bits(&self) -> u64 {
-        let mut bits = [0; 8];
-        bits.copy_from_slice(&self.0[1..9]);
-        u64::from_le_bytes(bits) ^ u64::from(self.0[0])
+    /// The kind and the two halves of the key, which a hash has made even already.
+    pub(crate) fn parts(&self) -> [u64; 3] {
+        let half = |at: usize| {
+            let mut bits = [0; 8];
+            bits.copy_from_slice(&self.0[at..at + 8]);
+            u64::from_le_bytes(bits)
+        };
+        [u64::from(self.0[0]), half(1), half(9)]
     }
 }
 

@@ -84,7 +84,7 @@ const FIRST_LEVEL_RUNS: u8 = 8;
 /// With this the level below the first holds 256 MiB.
 const TABLE_BYTES: u64 = 32 << 20;
 /// Of a large store one record in so many may be in the cache.
-const CACHED_SHARE: u64 = 8;
+const CACHED_SHARE: u64 = 3;
 /// The smallest that fjall takes.
 const JOURNALS_BYTES_MAX: u64 = 64 << 20;
 
