@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use conformance::{
     Clock, EPISODE_START, Endpoint, MilterClient, Plan, Postfix, PostfixSetup, Serving, SmtpClient,
-    SmtpReply, free_port, scratch_folder,
+    SmtpReply, free_port, manual_block, scratch_folder,
 };
 use tempfile::TempDir;
 
@@ -413,5 +413,21 @@ fn a_status_of_another_class_than_the_code_is_mended() -> Result<()> {
     let postfix = scene.postfix("")?;
     let reply = attempt_from(NEWCOMER, &postfix)?;
     assert_eq!((reply.code, &*reply.text), (451, "4.7.1 wait 60"));
+    Ok(())
+}
+
+#[test]
+fn the_lines_of_the_manual_are_enough() -> Result<()> {
+    let mut scene = Scene::start()?;
+    let socket = scene.folder.path().join("milter");
+    let lines = manual_block("postfix.md", "smtpd_milters")?
+        .replace("private/greylatch-milter", &socket.to_string_lossy());
+    let postfix = start_postfix(&PostfixSetup {
+        lines: &lines,
+        ..PostfixSetup::default()
+    })?;
+    newcomer(&mut scene, &postfix, "new@sender.example")?;
+    ensure!(scene.server.stop()?.success());
+    assert_eq!(attempt_from(OTHER, &postfix)?, taken());
     Ok(())
 }

@@ -2,14 +2,13 @@
 //! retry passes with one header, the exempt pass at once, and mail goes on
 //! when the daemon is away.
 
-use std::fs;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
     Clock, Door, EPISODE_START, Endpoint, MilterClient, Plan, Sendmail, SendmailSetup, Serving,
-    SmtpClient, SmtpReply, free_port, scratch_folder,
+    SmtpClient, SmtpReply, free_port, manual_block, scratch_folder,
 };
 use tempfile::TempDir;
 
@@ -62,18 +61,6 @@ R<$+> <$*>\t$: $(storage {greylist} $@ $1 $) $2";
 
 /// Where the manual's filter is.
 const PLACE_OF_MANUAL: &str = "local:/run/greylatch/milter";
-
-/// The manual's block of lines that begins with `word`.
-fn of_manual(word: &str) -> Result<String> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sendmail.md");
-    let manual = fs::read_to_string(path)?;
-    let blocks = manual.split("```").skip(1).step_by(2);
-    let mut texts = blocks.filter_map(|block| block.split_once('\n'));
-    let (_, text) = texts
-        .find(|(_, text)| text.starts_with(word))
-        .with_context(|| format!("the manual has no block {word}"))?;
-    Ok(text.to_owned())
-}
 
 /// Sendmail asks our daemon, under a clock that the test sets.
 struct Scene {
@@ -460,8 +447,8 @@ fn the_lines_of_the_manual_are_enough() -> Result<()> {
         Door::Unix,
         "",
         SendmailSetup {
-            filters: &of_manual("INPUT_MAIL_FILTER")?,
-            rules: &of_manual("Kstorage")?,
+            filters: &manual_block("sendmail.md", "INPUT_MAIL_FILTER")?,
+            rules: &manual_block("sendmail.md", "Kstorage")?,
             access: "Connect:127.0.10\tOK\n",
             ..SendmailSetup::default()
         },
