@@ -449,7 +449,7 @@ fn the_lines_of_the_manual_are_enough() -> Result<()> {
         SendmailSetup {
             filters: &manual_block("sendmail.md", "INPUT_MAIL_FILTER")?,
             rules: &manual_block("sendmail.md", "Kstorage")?,
-            access: "Connect:127.0.10\tOK\n",
+            access: &manual_block("sendmail.md", "Connect:")?.replace("192.0.2.10", "127.0.10.1"),
             ..SendmailSetup::default()
         },
     )?;
