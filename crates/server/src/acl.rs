@@ -4,6 +4,7 @@
 
 mod message;
 mod rates;
+mod stat;
 mod subject;
 
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use std::sync::Arc;
 use greylatch_core::{Due, Greylist, Timing, WindowFrom};
 use greylatch_rules::{AclJudgement, AclSet, Diagnostic, GreylistConf, Settings, Source};
 use greylatch_wording::Format;
+use stat::StatReport;
 
-pub(crate) use message::{Accepted, AclMessage};
+pub(crate) use message::{Accepted, AclMessage, AclRecipient};
 pub(crate) use rates::{Event, Rates};
 pub(crate) use subject::{AclCase, Overflow, Place};
 
@@ -21,6 +23,8 @@ pub(crate) struct Acl {
     set: AclSet,
     /// Counts outlive a reload.
     pub(crate) rates: Arc<Rates>,
+    /// The report on each recipient, where one is wanted.
+    stat: Option<StatReport>,
 }
 
 /// Macros that the texts of milter-greylist rest on.
@@ -31,10 +35,15 @@ impl Acl {
     pub(crate) fn read(source: &Source, rates: Arc<Rates>) -> (Self, Vec<Diagnostic>) {
         let (conf, diagnostics) = GreylistConf::read(source);
         let acl = Self {
+            stat: conf.settings.stat.as_ref().map(StatReport::new),
             set: AclSet::new(conf),
             rates,
         };
         (acl, diagnostics)
+    }
+
+    pub(crate) fn stat(&self) -> Option<&StatReport> {
+        self.stat.as_ref()
     }
 
     pub(crate) fn set(&self) -> &AclSet {

@@ -10,8 +10,8 @@ use greylatch_wording::PassCause;
 pub(crate) struct AclMessage {
     /// Which one of its connection; 0 where the protocol does not tell.
     pub(crate) number: u32,
-    /// The recipients that were accepted, in brackets.
-    pub(crate) recipients: Vec<Vec<u8>>,
+    /// The recipients that were accepted.
+    pub(crate) recipients: Vec<AclRecipient>,
     /// What `set` clauses have set.
     pub(crate) properties: Properties,
     /// How long the slowest recipient had to wait.
@@ -26,6 +26,30 @@ pub(crate) struct AclMessage {
     pub(crate) headers: Vec<NewHeader>,
     /// The recipients were let through by nothing but a `default` rule.
     pub(crate) by_default: bool,
+}
+
+/// A recipient that was accepted, and what is told of it at the end.
+pub(crate) struct AclRecipient {
+    /// In brackets.
+    pub(crate) address: Vec<u8>,
+    /// The last line of the rule that decided.
+    pub(crate) line: Option<usize>,
+    /// The rule's id.
+    pub(crate) acl: Vec<u8>,
+    /// How long ago the first attempt was.
+    pub(crate) elapsed: Seconds,
+}
+
+impl AclRecipient {
+    /// One that no rule was asked about.
+    pub(crate) fn unjudged(address: Vec<u8>) -> Self {
+        Self {
+            address,
+            line: None,
+            acl: Vec::new(),
+            elapsed: Seconds(0),
+        }
+    }
 }
 
 /// Recipients kept of one message; an MTA takes a few hundred.
@@ -49,7 +73,7 @@ impl AclMessage {
         }
     }
 
-    pub(crate) fn accept(&mut self, recipient: Vec<u8>, accepted: Accepted) {
+    pub(crate) fn accept(&mut self, recipient: AclRecipient, accepted: Accepted) {
         if self.recipients.len() < RECIPIENTS_MAX {
             self.recipients.push(recipient);
         }

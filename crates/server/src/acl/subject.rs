@@ -61,7 +61,10 @@ impl<'a> AclCase<'a> {
         let bare = tags.and_then(|last| sender.get(last + 1..));
         let address = place.address.map(|address| address.to_string());
         let recipients = match attempt.field(Field::RecipientCount) {
-            Some(_) => message.recipients.clone(),
+            Some(_) => {
+                let accepted = message.recipients.iter();
+                accepted.map(|one| one.address.clone()).collect()
+            }
             None => vec![bracketed(attempt.text(Field::Recipient))],
         };
         Self {

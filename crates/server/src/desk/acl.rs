@@ -8,12 +8,12 @@ use greylatch_core::{
 };
 use greylatch_rules::{AclAction, AclJudgement, AclStage, ClauseKind, ReportWhen, Why};
 use greylatch_wording::{
-    AnswerAction, AnswerFormats, Escaping, Format, HeaderReport, MilterAnswer, MilterGreylistLine,
-    PassCause, RateOverflow, RuleName, milter_answer, x_greylist,
+    AnswerAction, AnswerFormats, Escaping, Format, FormatValues, HeaderReport, MilterAnswer,
+    MilterGreylistLine, PassCause, RateOverflow, RuleName, milter_answer, x_greylist,
 };
 
 use super::{Case, Desk, Visitor};
-use crate::acl::{Accepted, Acl, AclCase, AclMessage, Overflow, Place};
+use crate::acl::{Accepted, Acl, AclCase, AclMessage, AclRecipient, Overflow, Place};
 use crate::bypass::access_passes;
 use crate::clock;
 
@@ -39,9 +39,10 @@ impl Desk {
         let case = self.open(attempt, clock::now());
         let Some(client) = case.client else {
             self.observer.count(Reason::Local);
-            visitor
-                .message
-                .accept(Vec::new(), Accepted::AtOnce(vec![PassCause::NoAddress]));
+            visitor.message.accept(
+                AclRecipient::unjudged(Vec::new()),
+                Accepted::AtOnce(vec![PassCause::NoAddress]),
+            );
             return Verdict::Pass { header: None };
         };
         let place = Place {
@@ -69,6 +70,7 @@ impl Desk {
         if let Some((reason, cause)) = self.bypassed(case.attempt, acl) {
             self.observer.count(reason);
             let accepted = Accepted::AtOnce(vec![cause]);
+            let recipient = AclRecipient::unjudged(recipient);
             visitor.message.accept(recipient, accepted);
             return Verdict::Pass { header: None };
         }
@@ -89,7 +91,10 @@ impl Desk {
         let message = &mut visitor.message;
         message.properties = judgement.properties.clone();
         if matches!(verdict, Verdict::Pass { .. }) {
+            let recipient = judged.recipient(recipient);
             message.accept(recipient, judged.accepted());
+        } else {
+            judged.report(acl);
         }
         message.acl = rule_id(&judgement);
         message.report = judgement
@@ -134,7 +139,9 @@ impl Desk {
             decision: &Decision::of(Outcome::Pass, Reason::Rule),
         };
         let mut headers: Vec<NewHeader> = whole.header_of_rule().into_iter().collect();
-        headers.extend(message_header(seen, acl, &message));
+        let own = message_header(seen, acl, &message);
+        report_accepted(seen, acl, &message, own.as_ref());
+        headers.extend(own);
         headers.extend(message.headers);
         Verdict::Amend(headers)
     }
@@ -151,7 +158,8 @@ impl Desk {
         let ruling = self.narrowed(self.acl_ruling(acl, judgement));
         let mut longest: Option<Decision> = None;
         for recipient in &message.recipients {
-            let bare = recipient.strip_prefix(b"<").unwrap_or(recipient);
+            let address = &recipient.address[..];
+            let bare = address.strip_prefix(b"<").unwrap_or(address);
             let mut one = case.attempt.clone();
             one.set(Field::Recipient, bare.strip_suffix(b">").unwrap_or(bare));
             let of_one = Case {
@@ -301,7 +309,7 @@ impl Judged<'_> {
     }
 
     /// What formats speak of, with what was decided.
-    fn with_values<T>(&self, of: impl FnOnce(&greylatch_wording::FormatValues<'_>) -> T) -> T {
+    fn with_values<T>(&self, of: impl FnOnce(&FormatValues<'_>) -> T) -> T {
         let judgement = self.judgement;
         let groups: Vec<&[u8]> = judgement.groups.iter().map(Vec::as_slice).collect();
         let properties = |name: &[u8]| judgement.properties.value(name).map(<[u8]>::to_vec);
@@ -313,7 +321,7 @@ impl Judged<'_> {
             id: &id,
         };
         self.case.with_values(|values| {
-            of(&greylatch_wording::FormatValues {
+            of(&FormatValues {
                 groups: &groups,
                 properties: Some(&properties),
                 outcome: Some(self.decision.outcome),
@@ -337,6 +345,39 @@ impl Judged<'_> {
         })
     }
 
+    /// The recipient as it is told of at the end of the message.
+    fn recipient(&self, address: Vec<u8>) -> AclRecipient {
+        AclRecipient {
+            address,
+            line: self.judgement.line,
+            acl: rule_id(self.judgement),
+            elapsed: self.decision.age,
+        }
+    }
+
+    /// Writes the record of a recipient that was turned away.
+    fn report(&self, acl: &Acl) {
+        let Some(stat) = acl.stat() else {
+            return;
+        };
+        let action = match self.judgement.action {
+            AclAction::Greylist => AnswerAction::Greylist {
+                quiet: acl.settings().quiet,
+            },
+            _ => AnswerAction::Blacklist,
+        };
+        let answer = self.answer(action);
+        let record = self.with_values(|values| {
+            let values = FormatValues {
+                answer: Some(&answer),
+                outcome: Some(answer.outcome),
+                ..*values
+            };
+            stat.format().expand(&values, Escaping::Line)
+        });
+        stat.put(record);
+    }
+
     fn accepted(&self) -> Accepted {
         match self.decision.reason {
             Reason::Retry => Accepted::Waited(self.decision.age),
@@ -346,6 +387,39 @@ impl Judged<'_> {
             }
             _ => Accepted::AtOnce(causes_of(self.judgement)),
         }
+    }
+}
+
+/// Writes the records of those who get the message, the last one first.
+fn report_accepted(
+    seen: &AclCase<'_>,
+    acl: &Acl,
+    message: &AclMessage,
+    header: Option<&NewHeader>,
+) {
+    let Some(stat) = acl.stat() else {
+        return;
+    };
+    let header = header.and_then(|header| header.line.strip_prefix(b"X-Greylist: "));
+    for recipient in message.recipients.iter().rev() {
+        let line = recipient
+            .line
+            .map(|line| u32::try_from(line).unwrap_or(u32::MAX));
+        let record = seen.with_values(|values| {
+            let values = FormatValues {
+                recipient: &recipient.address,
+                outcome: Some(Outcome::Pass),
+                rule: RuleName {
+                    line,
+                    id: &recipient.acl,
+                },
+                elapsed: recipient.elapsed,
+                header: header.unwrap_or_default(),
+                ..*values
+            };
+            stat.format().expand(&values, Escaping::Line)
+        });
+        stat.put(record);
     }
 }
 

@@ -79,7 +79,8 @@ impl HotCache {
     fn place(&self, key: &RecordKey) -> Place {
         let [kind, set, tag] = key.parts();
         let spread = |bits: u64| {
-            let wide = u128::from(bits ^ self.secret) * u128::from(MIX ^ self.secret.rotate_left(32) | 1);
+            let wide =
+                u128::from(bits ^ self.secret) * u128::from(MIX ^ self.secret.rotate_left(32) | 1);
             (wide >> 64) as u64 ^ wide as u64
         };
         Place {
