@@ -99,6 +99,10 @@ impl Daemon {
     pub fn terminate(mut self) -> Result<ExitStatus> {
         let deadline = Instant::now() + STOP_MAX;
         while Instant::now() < deadline {
+            // It may have ended since it was last looked at.
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
             self.signal(Signal::SIGTERM)?;
             // Perl can miss a signal that comes just before it begins to wait;
             // then it sleeps until the next one.
