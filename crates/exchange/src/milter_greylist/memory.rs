@@ -5,7 +5,9 @@
 
 use std::net::IpAddr;
 
-use greylatch_core::{Attempt, Entry, Field, IdentityRules, Record, Standing, Timestamp, Timing};
+use greylatch_core::{
+    Attempt, Due, Entry, Field, IdentityRules, Record, Standing, Timestamp, Timing,
+};
 
 use super::{DumpRow, RowKind};
 
@@ -52,8 +54,13 @@ impl DumpRow {
             }
             RowKind::Auto if now <= self.when => {
                 let last = back(timing.lifetime.0);
+                // By Postgrey's reckoning it has to have been tried that late to have passed.
+                let before = match timing.due {
+                    Due::FromFirst => timing.delay.0.max(0),
+                    Due::AsStored => 0,
+                };
                 Some(Entry {
-                    first: last,
+                    first: Timestamp(last.0.saturating_sub(before)),
                     last,
                     due: last,
                     expires: self.when,
@@ -125,7 +132,7 @@ pub fn merge_entries(one: Entry, other: Entry) -> Entry {
 #[cfg(test)]
 mod tests {
     use greylatch_core::{
-        Due, Greylist, Memory, Outcome, Reason, Ruling, School, Seconds, WindowFrom, decide,
+        Greylist, Memory, Outcome, Reason, Ruling, School, Seconds, WindowFrom, decide,
     };
 
     use super::*;
@@ -206,6 +213,31 @@ mod tests {
         }
         let shortest = Seconds(3);
         assert_eq!(entry(NOW + 600, RowKind::Tarpit { shortest }), None);
+    }
+
+    #[test]
+    fn a_row_that_passed_has_passed_by_either_reckoning() {
+        let timing = Timing {
+            due: Due::FromFirst,
+            ..TIMING
+        };
+        let row = row(NOW + 600, RowKind::Auto);
+        let entry = row.entry(&timing, Timestamp(NOW)).expect("an entry");
+        let ruling = Ruling::Greylist(Greylist {
+            timing,
+            exemption: None,
+            waiting_max: None,
+            network_suffices: false,
+        });
+        let memory = Memory {
+            entry: Some(entry),
+            ..Memory::default()
+        };
+        let decision = decide(&ruling, &memory, Timestamp(NOW));
+        assert_eq!(
+            (decision.outcome, decision.reason),
+            (Outcome::Pass, Reason::Known)
+        );
     }
 
     #[test]
