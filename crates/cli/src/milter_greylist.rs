@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use greylatch_rules::{Diagnostic, GreylistConf, Severity, Source};
-use greylatch_server::{Launch, StartError};
+use greylatch_server::{Launch, Personality, StartError};
 
 pub(crate) use self::explain::explain;
 use self::options::Options;
-use self::translate::translate;
+use self::translate::{dumpfile, translate};
 use crate::{check, detach};
 
 /// The version whose behaviour this is.
@@ -95,11 +95,12 @@ fn start(words: &[String]) -> Result<ExitCode, Refusal> {
         return detach::start_again("milter-greylist", words)
             .map_err(|error| Refusal::new(OS, format!("{error:#}")));
     }
+    let dumpfile = dumpfile(&conf.settings).to_owned();
     let pidfile = options.pidfile.clone().or(conf.settings.pidfile);
     let launch = Launch {
         config,
         config_path: None,
-        personality: None,
+        personality: Some(Personality::MilterGreylist { dumpfile }),
         pidfile: pidfile.map(PathBuf::from),
         ready: (!stays).then(|| Box::new(detach::say_ready) as Box<dyn FnOnce() + Send>),
         last_words: (!stays).then_some(in_words as fn(&StartError) -> String),

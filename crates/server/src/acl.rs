@@ -9,7 +9,7 @@ mod subject;
 
 use std::sync::Arc;
 
-use greylatch_core::{Due, Greylist, Timing, WindowFrom};
+use greylatch_core::{Due, Greylist, Seconds, Timing, WindowFrom};
 use greylatch_rules::{AclJudgement, AclSet, Diagnostic, GreylistConf, Settings, Source};
 use greylatch_wording::Format;
 use stat::StatReport;
@@ -72,16 +72,26 @@ impl Acl {
     pub(crate) fn terms(&self, judgement: &AclJudgement, waiting_max: Option<u32>) -> Greylist {
         let settings = self.settings();
         Greylist {
-            timing: Timing {
-                delay: judgement.delay,
-                retry_window: settings.timeout,
-                lifetime: judgement.autowhite,
-                due: Due::AsStored,
-                window_from: WindowFrom::Due,
-            },
+            timing: self.timing(judgement.delay, judgement.autowhite),
             exemption: None,
             waiting_max,
             network_suffices: settings.lazyaw,
+        }
+    }
+
+    /// The timing of entries that no rule has made.
+    pub(crate) fn usual_timing(&self) -> Timing {
+        let settings = self.settings();
+        self.timing(settings.greylist, settings.autowhite)
+    }
+
+    fn timing(&self, delay: Seconds, lifetime: Seconds) -> Timing {
+        Timing {
+            delay,
+            retry_window: self.settings().timeout,
+            lifetime,
+            due: Due::AsStored,
+            window_from: WindowFrom::Due,
         }
     }
 }

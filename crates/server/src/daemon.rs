@@ -25,12 +25,14 @@ use crate::clock;
 use crate::config::{Config, Identity};
 use crate::connection::Patience;
 use crate::desk::{Desk, DeskSettings};
+use crate::dump::{Changes, Dumping};
 use crate::instance::Instances;
 use crate::launch::{Personality, StartError, source};
 use crate::listen::{Bound, Sockets};
 use crate::lists::{ListFiles, Remark, Rulebook};
 use crate::log::LogQueue;
 use crate::observe::Observer;
+use crate::paths::store_directory;
 use crate::phrases::Phrases;
 use crate::takeover;
 use crate::waiting::WaitingNetworks;
@@ -128,7 +130,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         tokio::spawn(accept(bound, Door::Control, reception(CONTROLS_MAX)));
     }
     tokio::spawn(sweep(desk.clone()));
-    tokio::spawn(remember(desk.clone(), personality, reload.clone()));
+    let dumping = remember(&desk, personality, &reload);
     if let Some(ready) = ready {
         ready();
     }
@@ -139,6 +141,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         stop,
         &mta_reception.permits,
         reload.config.listen.connections_max,
+        dumping,
     )
     .await;
     Ok(())
@@ -175,6 +178,7 @@ pub(crate) fn desk(
         connections: AtomicU32::new(0),
         started: clock::now(),
         reload,
+        changes: Changes::default(),
         remembers: watch::Sender::new(false),
     }
 }
@@ -346,11 +350,29 @@ impl Reload {
 
 /// Takes over what another program remembered; until that is done attempts wait, and then the
 /// failure policy answers.
-async fn remember(desk: Arc<Desk>, personality: Option<Personality>, reload: Arc<Reload>) {
-    if let Some(Personality::Postgrey { dbdir }) = &personality {
-        takeover::run(&desk, dbdir, &reload.config).await;
+fn remember(
+    desk: &Arc<Desk>,
+    personality: Option<Personality>,
+    reload: &Arc<Reload>,
+) -> Option<Dumping> {
+    match personality {
+        Some(Personality::Postgrey { dbdir }) => {
+            let (desk, reload) = (desk.clone(), reload.clone());
+            tokio::spawn(async move {
+                takeover::run(&desk, &dbdir, &reload.config).await;
+                desk.remembers.send_replace(true);
+            });
+            None
+        }
+        Some(Personality::MilterGreylist { dumpfile }) => {
+            let store = store_directory(&reload.config).ok().flatten();
+            Some(Dumping::start(desk.clone(), dumpfile, store.as_deref()))
+        }
+        None => {
+            desk.remembers.send_replace(true);
+            None
+        }
     }
-    desk.remembers.send_replace(true);
 }
 
 async fn sweep(desk: Arc<Desk>) {
@@ -374,12 +396,21 @@ async fn tell_ready(desk: Arc<Desk>) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 }
 
-async fn stop_all(desk: &Desk, stop: watch::Sender<bool>, permits: &Semaphore, connections: u32) {
+async fn stop_all(
+    desk: &Desk,
+    stop: watch::Sender<bool>,
+    permits: &Semaphore,
+    connections: u32,
+    dumping: Option<Dumping>,
+) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     desk.observer.stopping();
     stop.send_replace(true);
     // A connection that does not end in time is cut; what it was answered is kept all the same.
     let _ = timeout(DRAIN, permits.acquire_many(connections)).await;
+    if let Some(dumping) = dumping {
+        dumping.end().await;
+    }
     let closed = timeout(CLOSE, desk.store.close()).await;
     if let Err(error) = closed.unwrap_or(Err(StoreError::Stalled)) {
         error!("the store could not be closed: {error}");

@@ -3,6 +3,7 @@
 
 mod acl;
 mod administer;
+mod merge;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use arc_swap::ArcSwap;
 use greylatch_core::{
     AddressDialect, Answer, Attempt, Change, Decision, EntryChange, Field, Greylist, IdentityRules,
     Memory, Network, Notice, Outcome, Reason, Reloaded, Request, Ruling, School, Seconds,
-    Timestamp, Verdict, decide, settled_by_client,
+    Timestamp, Timing, Verdict, decide, settled_by_client,
 };
 use greylatch_store::{AnyStore, Commit, Keying, Keys, Store, StoreError};
 use greylatch_wording::DecisionRecord;
@@ -23,8 +24,9 @@ use tokio::time::timeout;
 use crate::acl::AclMessage;
 use crate::clock::{self, monotonic};
 use crate::config::{Config, Mode, OnFailure};
+use crate::dump::Changes;
 use crate::instance::Instances;
-use crate::lists::{Rulebook, waiting_per_network};
+use crate::lists::{Rulebook, terms, waiting_per_network};
 use crate::observe::Observer;
 use crate::paths::store_url;
 use crate::phrases::Phrases;
@@ -44,6 +46,8 @@ pub(crate) struct Desk {
     pub(crate) started: Timestamp,
     /// Who asks for a reload hears how it went.
     pub(crate) reload: mpsc::Sender<oneshot::Sender<Reloaded>>,
+    /// How often what is remembered has changed.
+    pub(crate) changes: Changes,
     /// What another program remembered is taken over, or there is nothing to take over.
     pub(crate) remembers: watch::Sender<bool>,
 }
@@ -59,6 +63,8 @@ pub(crate) struct DeskSettings {
     /// A request may set the clock.
     pub(crate) test_time: bool,
     pub(crate) delay: Seconds,
+    /// Of entries that no rule of ours has made.
+    timing: Timing,
     pub(crate) waiting_per_network: Option<u32>,
     pub(crate) store_url: String,
 }
@@ -80,6 +86,7 @@ impl DeskSettings {
             learning: config.greylist.mode == Mode::Learn,
             test_time: config.policy.test_time,
             delay: config.greylist.delay,
+            timing: terms(&config.greylist).timing,
             waiting_per_network: waiting_per_network(&config.greylist),
             store_url: store_url(config),
         }
@@ -233,6 +240,9 @@ impl Desk {
         };
         match settled {
             Ok(decision) => {
+                if !decision.change.is_empty() {
+                    self.changes.note();
+                }
                 self.count_waiting(&decision, network, case.now);
                 decision
             }

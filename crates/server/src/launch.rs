@@ -47,6 +47,12 @@ pub enum Personality {
         /// The directory of its database.
         dbdir: PathBuf,
     },
+    /// milter-greylist: its dump file is read and written. The rest its configuration says, again at
+    /// each reload.
+    MilterGreylist {
+        /// The dump file.
+        dumpfile: PathBuf,
+    },
 }
 
 /// Why the daemon does not start.
@@ -153,7 +159,7 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
     }
     let lock = match &personality {
         Some(Personality::Postgrey { dbdir }) => Some(lock(&dbdir.join("postgrey.lock"), &owner)?),
-        None => None,
+        Some(Personality::MilterGreylist { .. }) | None => None,
     };
     let mut lists = ListFiles::default();
     let origin = source(config_path.as_deref());

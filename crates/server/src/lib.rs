@@ -15,6 +15,7 @@ mod connection;
 mod daemon;
 mod desk;
 mod dry;
+mod dump;
 mod identity;
 mod instance;
 mod launch;

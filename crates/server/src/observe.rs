@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use greylatch_core::{Field, Notice, Reason};
 use greylatch_store::StoreError;
 use greylatch_wording::{
-    DecisionRecord, Level, POSTGREY_COMPLAINT, json_line, logfmt_line, postgrey_exempted,
-    postgrey_line, postgrey_notice,
+    DecisionRecord, Level, MilterGreylistEvent, POSTGREY_COMPLAINT, json_line, logfmt_line,
+    postgrey_exempted, postgrey_line, postgrey_notice,
 };
 
 use crate::clock;
@@ -91,6 +91,13 @@ impl Observer {
         };
         if self.level >= wanted {
             self.queue.put(Severity(severity), text.as_bytes());
+        }
+    }
+
+    /// Writes the lines of something that happened to the daemon.
+    pub(crate) fn happened(&self, event: &MilterGreylistEvent<'_>) {
+        for text in event.texts() {
+            self.say(event.severity(), &text);
         }
     }
 

@@ -73,10 +73,15 @@ fn listener(settings: &Settings) -> Result<Listener, String> {
     })
 }
 
-fn store(settings: &Settings) -> PathBuf {
+/// Where the dump file is.
+pub(crate) fn dumpfile(settings: &Settings) -> &Path {
     let dumpfile = settings.dumpfile.as_ref();
-    let dumpfile = Path::new(dumpfile.map_or(DUMPFILE, |dumpfile| &dumpfile.path));
-    dumpfile.parent().unwrap_or(Path::new(".")).join(STORE)
+    Path::new(dumpfile.map_or(DUMPFILE, |dumpfile| &dumpfile.path))
+}
+
+fn store(settings: &Settings) -> PathBuf {
+    let folder = dumpfile(settings).parent();
+    folder.unwrap_or(Path::new(".")).join(STORE)
 }
 
 fn log(config: &mut Config, settings: &Settings, stays: bool) {

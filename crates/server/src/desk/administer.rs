@@ -21,9 +21,7 @@ impl Desk {
             Request::List(query) => self.store.browse(&query).await.map(Answer::Page),
             Request::Put(records) => self.put(records).await,
             Request::Remove(query) => self.remove(query).await,
-            Request::Peer(_) => Ok(Answer::Failed(
-                "nothing is taken from other mail exchangers".into(),
-            )),
+            Request::Peer(event) => self.hear(event).await.map(Answer::Done),
             Request::Status => Ok(Answer::Status(Box::new(self.status().await))),
             Request::Reload => Ok(self.reload().await),
             Request::Judge(_) | Request::PassUnread(..) => Ok(Answer::Failed(
@@ -105,6 +103,7 @@ impl Desk {
             self.make_key(record);
         }
         self.store.put(&records).await?;
+        self.changes.note();
         Ok(Answer::Done(records.len() as u64))
     }
 
@@ -148,6 +147,7 @@ impl Desk {
         loop {
             let Page { records, next } = self.store.browse(&query).await?;
             removed += self.store.remove(&records).await?;
+            self.changes.note();
             match next {
                 Some(next) => query.after = Some(next),
                 None => return Ok(Answer::Done(removed)),
