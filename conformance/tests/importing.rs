@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use conformance::{Native, scratch_folder};
+use conformance::{Native, attempt_from, scratch_folder, unix_now};
 
 /// Symptom: importing long addresses ended with "did not answer: Broken pipe". Cause:
 /// batches were bounded by their number only, so that a request passed the 1 MiB that the server
@@ -32,5 +32,59 @@ fn records_with_long_addresses_are_imported_whatever_their_number() -> Result<()
     let exported = server.tool("entries", &["export", "--all"])?;
     let lines = exported.stdout.iter().filter(|byte| **byte == b'\n');
     ensure!(lines.count() == 450);
+    Ok(())
+}
+
+#[test]
+fn a_dump_of_milter_greylist_is_imported_by_the_servers_own_rules() -> Result<()> {
+    let folder = scratch_folder()?;
+    let configuration = "greylist.delay = \"30m\"\ngreylist.ipv4_prefix = 24\n";
+    let server = Native::start(folder.path(), configuration)?;
+    let at = u64::try_from(unix_now()?)?;
+    let row = |sender: &str, rest: String| {
+        format!("192.0.2.10\t<{sender}@x.example>\t<someone@here.example>\t{rest}\n")
+    };
+    let text = [
+        "# a comment\n".to_owned(),
+        row("auto", format!("{} AUTO # 2033-05-18", at + 600)),
+        row("due", at.to_string()),
+        row("early", (at + 600).to_string()),
+        row("tarpit", format!("{at}\t0 TARPIT")),
+        row("over", "5 AUTO".to_owned()),
+        "nonsense\n".to_owned(),
+    ];
+    let file = folder.path().join("greylist.db");
+    fs::write(&file, text.concat())?;
+    let words = [
+        "import",
+        "--from",
+        "milter-greylist",
+        &file.to_string_lossy(),
+    ];
+    let told = server.tool("entries", &words)?;
+    assert_eq!(
+        String::from_utf8_lossy(&told.stdout),
+        "imported: 3, left out: 2, refused: 1\n"
+    );
+    let refused = String::from_utf8_lossy(&told.stderr).into_owned();
+    ensure!(refused.starts_with("line 7: 1 columns"), "{refused}");
+    assert_eq!(told.status.code(), Some(1));
+    let again = server.tool("entries", &words)?;
+    assert_eq!(
+        String::from_utf8_lossy(&again.stdout),
+        "imported: 0, left out: 5, refused: 1\n"
+    );
+    for (sender, passes) in [
+        ("auto", true),
+        ("due", true),
+        ("early", false),
+        ("tarpit", false),
+        ("over", false),
+    ] {
+        // Of the same network, as this server reckons.
+        let attempt = attempt_from("192.0.2.99", &format!("{sender}@x.example"));
+        let action = server.ask_at(at, &attempt)?;
+        assert_eq!(!action.starts_with("DEFER"), passes, "{sender}: {action}");
+    }
     Ok(())
 }

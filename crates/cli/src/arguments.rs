@@ -130,8 +130,11 @@ pub(crate) enum EntriesAction {
     Remove(Selection),
     /// Write entries as JSON lines to standard output.
     Export(Selection),
-    /// Read entries as JSON lines.
+    /// Read entries as JSON lines, or from another greylister's file.
     Import {
+        /// Whose file it is; what is remembered already and counts for more stays.
+        #[arg(long, value_name = "PROGRAM")]
+        from: Option<ForeignArgument>,
         /// The file; standard input when left out.
         file: Option<PathBuf>,
     },
@@ -163,6 +166,13 @@ pub(crate) enum StandingArgument {
     Allowed,
     /// Is refused always; set by hand.
     Refused,
+}
+
+/// A greylister whose file can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ForeignArgument {
+    /// The dump file of milter-greylist, commonly greylist.db.
+    MilterGreylist,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,7 @@
 //! `greylatch entries`: what is remembered, as a table, as JSON lines, and back.
 
+mod foreign;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::ExitCode;
@@ -11,7 +13,9 @@ use greylatch_proto::{record_from_json, record_to_json};
 use greylatch_server::clock;
 use greylatch_wording::escaped;
 
-use crate::arguments::{EntriesAction, EntriesArguments, Selection, StandingArgument};
+use crate::arguments::{
+    EntriesAction, EntriesArguments, ForeignArgument, Selection, StandingArgument,
+};
 use crate::control::Control;
 
 /// Records sent to the server at once, and bytes of the lines they are read from. A request holds
@@ -25,12 +29,14 @@ pub(crate) fn run(arguments: &EntriesArguments) -> anyhow::Result<ExitCode> {
         EntriesAction::List(selection) => list(&mut control, selection),
         EntriesAction::Export(selection) => export(&mut control, selection),
         EntriesAction::Remove(selection) => remove(&mut control, selection),
-        EntriesAction::Import { file: Some(path) } => {
-            let file =
-                File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-            import(&mut control, BufReader::new(file))
-        }
-        EntriesAction::Import { file: None } => import(&mut control, io::stdin().lock()),
+        EntriesAction::Import { from, file } => match file {
+            Some(path) => {
+                let file =
+                    File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+                import_from(&mut control, *from, BufReader::new(file))
+            }
+            None => import_from(&mut control, *from, io::stdin().lock()),
+        },
     }
 }
 
@@ -151,6 +157,17 @@ fn remove(control: &mut Control, selection: &Selection) -> anyhow::Result<ExitCo
             })
         }
         other => bail!("the server gave an answer of another kind: {other:?}"),
+    }
+}
+
+fn import_from(
+    control: &mut Control,
+    from: Option<ForeignArgument>,
+    lines: impl BufRead,
+) -> anyhow::Result<ExitCode> {
+    match from {
+        Some(ForeignArgument::MilterGreylist) => foreign::import(control, lines),
+        None => import(control, lines),
     }
 }
 

@@ -4,6 +4,7 @@
 //! `greylatch entries export` are the records of this protocol.
 
 mod answer;
+mod event;
 mod record;
 mod request;
 mod wire;
@@ -120,9 +121,19 @@ impl Conversation for ControlConversation {
 
 #[cfg(test)]
 mod tests {
-    use greylatch_core::{Attempt, Field, Page, Query, Seconds, Standing};
+    use greylatch_core::{
+        Attempt, Field, Page, PeerEvent, PeerTriplet, Query, Seconds, Standing, Timestamp,
+    };
 
     use super::*;
+
+    fn triplet() -> PeerTriplet {
+        PeerTriplet {
+            client: [192, 0, 2, 9].into(),
+            sender: b"a\xff@x".to_vec(),
+            recipient: b"b@y".to_vec(),
+        }
+    }
 
     fn requests() -> Vec<Request> {
         let mut attempt = Attempt::new();
@@ -142,6 +153,21 @@ mod tests {
             }),
             Request::Remove(Query::default()),
             Request::Put(vec![]),
+            Request::Peer(PeerEvent::Pending {
+                triplet: triplet(),
+                due: Timestamp(5),
+            }),
+            Request::Peer(PeerEvent::Accepted {
+                triplet: triplet(),
+                was: Timestamp(5),
+                expires: Some(Timestamp(6)),
+            }),
+            Request::Peer(PeerEvent::Accepted {
+                triplet: triplet(),
+                was: Timestamp(5),
+                expires: None,
+            }),
+            Request::Peer(PeerEvent::Flushed([192, 0, 2, 9].into())),
             Request::Status,
             Request::Reload,
         ]

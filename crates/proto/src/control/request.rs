@@ -3,6 +3,7 @@
 use greylatch_core::{Attempt, Query, Record, Request, Seconds, Standing};
 use serde_json::{Map, Value, json};
 
+use super::event;
 use super::record;
 use super::wire::{self, DecodeError};
 use crate::policy::{FIELDS, field_named};
@@ -20,8 +21,8 @@ pub(super) fn to_json(request: &Request) -> Value {
         Request::Remove(query) => json!({ "ask": "remove", "query": query_to_json(query) }),
         Request::Status => json!({ "ask": "status" }),
         Request::Reload => json!({ "ask": "reload" }),
-        // Other mail exchangers have a socket of their own; here nothing is known about it.
-        Request::Peer(_) => json!({ "ask": "peer" }),
+        // Other mail exchangers have a socket of their own; here their file is told.
+        Request::Peer(told) => json!({ "ask": "peer", "event": event::to_json(told) }),
         // Only MTAs have attempts judged; here it can only be looked at.
         Request::Judge(attempt) => look_now(attempt),
         Request::PassUnread(attempt, _) => look_now(attempt),
@@ -43,6 +44,7 @@ pub(super) fn from_json(value: &Value) -> Result<Request, DecodeError> {
             records.map(Request::Put)
         }
         "remove" => query().map(Request::Remove),
+        "peer" => event::from_json(wire::member(value, "event")?).map(Request::Peer),
         "status" => Ok(Request::Status),
         "reload" => Ok(Request::Reload),
         other => Err(DecodeError::Unknown(other.to_owned())),
