@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use greylatch_core::{Answer, Reply, Request, Verdict};
-use greylatch_proto::{Conversation, MilterConversation, MilterOptions, Step};
+use greylatch_core::{Amendment, Answer, NewHeader, Reply, Request, Stage, Verdict};
+use greylatch_proto::{ContentWanted, Conversation, MilterConversation, MilterOptions, Step};
 
 /// A negotiation of version 6 that offers everything.
 const NEGOTIATION: &[u8] = b"\0\0\0\x0dO\0\0\0\x06\0\0\x01\xff\0\x1f\xff\xff";
@@ -19,7 +19,15 @@ pub(crate) fn check(input: &[u8]) {
     };
     let options = Arc::new(MilterOptions {
         adds_header: choice & 0x80 == 0,
+        changes_headers: choice & 0x20 != 0,
+        changes_body: choice & 0x10 != 0,
         judges_end: choice & 0x40 != 0,
+        content: ContentWanted {
+            headers: choice & 0x08 != 0,
+            body: choice & 0x04 != 0,
+            size: choice & 0x02 != 0,
+            bytes_max: 40,
+        },
         macros: vec![b"j".to_vec(), b"if_addr".to_vec()],
     });
     let bytes = match bytes.get(4) {
@@ -48,7 +56,13 @@ fn converse(
             Ok(Step::Ask(ticket, request)) => {
                 // Bytes from outside come back in a reply and in a header.
                 let text = bytes.to_vec();
-                let verdict = if asked.len() % 2 == 0 {
+                let is_end = matches!(
+                    &request,
+                    Request::Judge(attempt) if attempt.stage() == Stage::EndOfMessage
+                );
+                let verdict = if is_end {
+                    Verdict::Amend(amendments(&text))
+                } else if asked.len() % 2 == 0 {
                     Verdict::Defer(Reply {
                         text,
                         has_status: asked.len() % 4 == 0,
@@ -71,6 +85,17 @@ fn converse(
     }
 }
 
+/// Each kind of change, with bytes from outside.
+fn amendments(text: &[u8]) -> Vec<Amendment> {
+    let line = [b"X-Greylist: ", text].concat();
+    let index = Some(1);
+    vec![
+        Amendment::ChangeHeader(line.clone()),
+        Amendment::ReplaceBody(text.to_vec()),
+        Amendment::AddHeader(NewHeader { line, index }),
+    ]
+}
+
 /// Whether each packet is whole, and the text of a reply and of a header is what an MTA takes.
 fn are_whole_packets(mut said: &[u8]) -> bool {
     while let Some((length, rest)) = said.split_first_chunk() {
@@ -79,10 +104,13 @@ fn are_whole_packets(mut said: &[u8]) -> bool {
             return false;
         };
         let taken = match packet.split_first() {
-            Some((b'c', content)) => content.is_empty(),
+            Some((b'c' | b's', content)) => content.is_empty(),
+            Some((b'b', _)) => true,
             Some((b'y', content)) => is_reply(content),
             Some((b'h', content)) => content.iter().filter(|byte| **byte == 0).count() == 2,
-            Some((b'i', content)) => content.iter().skip(4).filter(|byte| **byte == 0).count() == 2,
+            Some((b'i' | b'm', content)) => {
+                content.iter().skip(4).filter(|byte| **byte == 0).count() == 2
+            }
             Some((b'O', content)) => content.len() >= 12,
             _ => false,
         };

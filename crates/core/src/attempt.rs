@@ -5,6 +5,9 @@
 
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::sync::Arc;
+
+use crate::content::Content;
 
 /// One attempt: the fields that the MTA sent, absent or present, as bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub struct Attempt {
     bytes: Vec<u8>,
     spans: [Option<Span>; Field::COUNT],
     macros: Vec<(Span, Span)>,
+    /// Shared, since an attempt is copied for each recipient whom it concerns.
+    content: Option<Arc<Content>>,
 }
 
 impl Attempt {
@@ -78,6 +83,17 @@ impl Attempt {
     #[must_use]
     pub fn message(&self) -> u32 {
         self.message
+    }
+
+    /// Tells the content of the message, at its end.
+    pub fn set_content(&mut self, content: Content) {
+        self.content = Some(Arc::new(content));
+    }
+
+    /// The content of the message, where it was asked for; only at its end.
+    #[must_use]
+    pub fn content(&self) -> Option<&Content> {
+        self.content.as_deref()
     }
 
     /// A field, `None` when the MTA did not send it at all.

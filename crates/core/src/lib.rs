@@ -8,6 +8,7 @@
 
 mod address;
 mod attempt;
+mod content;
 mod engine;
 mod identity;
 mod memory;
@@ -21,6 +22,7 @@ mod verdict;
 
 pub use address::{AddressDialect, Network, NetworkError, postgrey_text};
 pub use attempt::{Attempt, Field, Stage};
+pub use content::Content;
 pub use engine::{decide, settled_by_client};
 pub use identity::{IdentityRules, School, Triplet};
 pub use memory::{Change, ClientRecord, Entry, EntryChange, Memory, Standing};
@@ -29,4 +31,4 @@ pub use peer::{PeerEvent, PeerTriplet, milter_greylist_text};
 pub use request::{Answer, Census, Explanation, Page, Query, Record, Reloaded, Request, Status};
 pub use ruling::{ClientExemption, Due, Greylist, RuleId, Ruling, Timing, WindowFrom};
 pub use time::{Seconds, SecondsError, Timestamp};
-pub use verdict::{Decision, NewHeader, Outcome, Reason, Reply, Verdict};
+pub use verdict::{Amendment, Decision, NewHeader, Outcome, Reason, Reply, Verdict};

@@ -159,12 +159,24 @@ pub enum Verdict {
         /// The header line, once per message.
         header: Option<Vec<u8>>,
     },
-    /// Go on, with these headers; only of a whole message, where the protocol can do so.
-    Amend(Vec<NewHeader>),
+    /// Go on, with these changes one after the other; only of a whole message, where the protocol
+    /// can do so.
+    Amend(Vec<Amendment>),
     /// Defer with this reply.
     Defer(Reply),
     /// Refuse with this reply.
     Refuse(Reply),
+}
+
+/// A change to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Amendment {
+    /// It gets one more header.
+    AddHeader(NewHeader),
+    /// The first header of the name in this line, which is without a line end, gets the value in it.
+    ChangeHeader(Vec<u8>),
+    /// Its body becomes this.
+    ReplaceBody(Vec<u8>),
 }
 
 /// A header that a message gets.

@@ -16,6 +16,6 @@ pub use control::{
     record_to_json,
 };
 pub use conversation::{Conversation, ProtocolError, Step, Ticket};
-pub use milter::{MilterConversation, MilterOptions};
+pub use milter::{ContentWanted, MilterConversation, MilterOptions};
 pub use peers::{PeerConversation, PeerNotice, PeerSender, PeerStep, Unqueued};
 pub use policy::{PolicyConversation, PolicyOptions, UnknownRequest};

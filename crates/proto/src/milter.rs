@@ -7,6 +7,7 @@
 //! Source: Sendmail's `include/libmilter/mfdef.h` and `libmilter/docs`; Postfix MILTER_README;
 //! traces of Sendmail 8.17.1 and Postfix 3.7.11.
 
+mod amendments;
 mod macros;
 mod negotiation;
 mod session;
@@ -15,7 +16,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use greylatch_core::{Answer, Attempt, Field, NewHeader, Notice, Request, Verdict};
+use greylatch_core::{Amendment, Answer, Attempt, Field, NewHeader, Notice, Request, Verdict};
 
 use self::negotiation::Agreement;
 use self::session::Session;
@@ -28,8 +29,14 @@ use crate::conversation::{Conversation, ProtocolError, Step, Ticket};
 pub struct MilterOptions {
     /// Messages may get a header.
     pub adds_header: bool,
+    /// Headers may get another value.
+    pub changes_headers: bool,
+    /// Messages may get another body.
+    pub changes_body: bool,
     /// The message is asked about once more at its end, when it has one recipient or more.
     pub judges_end: bool,
+    /// What is told of the message then; nothing by default.
+    pub content: ContentWanted,
     /// Macros that are told with each attempt beside the fields, by their names without braces.
     pub macros: Vec<Vec<u8>>,
 }
@@ -38,9 +45,32 @@ impl Default for MilterOptions {
     fn default() -> Self {
         Self {
             adds_header: true,
+            changes_headers: false,
+            changes_body: false,
             judges_end: false,
+            content: ContentWanted::default(),
             macros: Vec::new(),
         }
+    }
+}
+
+/// What of a message's content is kept for its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContentWanted {
+    /// Its headers.
+    pub headers: bool,
+    /// Its body.
+    pub body: bool,
+    /// How long it is, also where more comes than is kept.
+    pub size: bool,
+    /// The most bytes that are kept.
+    pub bytes_max: usize,
+}
+
+impl ContentWanted {
+    /// The most bytes that are kept, of anything at all.
+    fn limit(self) -> Option<usize> {
+        (self.headers || self.body).then_some(self.bytes_max)
     }
 }
 
@@ -150,16 +180,22 @@ impl MilterConversation {
                 self.go_on(command);
             }
             command::MAIL => {
-                self.session.mail(content);
+                self.session.mail(content, self.options.content.limit());
                 self.go_on(command);
             }
             command::RCPT => self.ask_of_recipient(content),
-            command::END_OF_BODY => self.end_of_message(),
-            command::DATA
-            | command::HEADER
-            | command::END_OF_HEADERS
-            | command::BODY
-            | command::UNKNOWN => self.go_on(command),
+            command::HEADER => {
+                if self.options.content.headers {
+                    self.session.header(content);
+                }
+                self.go_on(command);
+            }
+            command::BODY => self.body(content),
+            command::END_OF_BODY => {
+                self.keep_body(content);
+                self.end_of_message();
+            }
+            command::DATA | command::END_OF_HEADERS | command::UNKNOWN => self.go_on(command),
             command::ABORT => self.session.end_message(),
             command::QUIT_FOR_NEXT => self.session.end(),
             command::QUIT => self.state = State::Closing,
@@ -179,6 +215,22 @@ impl MilterConversation {
             request,
             about: Asked::Recipient(recipient),
         });
+    }
+
+    fn body(&mut self, piece: &[u8]) {
+        self.keep_body(piece);
+        let skips = self.agreement.is_some_and(|agreed| agreed.skips());
+        if skips && self.session.is_cut() {
+            self.reply(command::BODY, reply::SKIP);
+        } else {
+            self.go_on(command::BODY);
+        }
+    }
+
+    fn keep_body(&mut self, piece: &[u8]) {
+        if self.options.content.body {
+            self.session.body(piece);
+        }
     }
 
     fn end_of_message(&mut self) {
@@ -201,31 +253,33 @@ impl MilterConversation {
     }
 
     fn accept_message(&mut self) {
-        let top = self.session.take_header().map(|line| NewHeader {
-            line,
-            index: Some(0),
+        let top = self.session.take_header().map(|line| {
+            let index = Some(0);
+            Amendment::AddHeader(NewHeader { line, index })
         });
         self.amend(top.as_slice());
         self.session.end_message();
         self.go_on(command::END_OF_BODY);
     }
 
-    /// Gives the message these headers, where that was agreed on.
-    fn amend(&mut self, headers: &[NewHeader]) {
-        let Some(agreement) = self.agreement.filter(Agreement::adds_headers) else {
-            return;
-        };
-        for header in headers {
-            let index = header.index.filter(|_| agreement.inserts_headers());
-            push_header(&mut self.output, &header.line, index);
+    /// Changes the message, where that was agreed on.
+    fn amend(&mut self, amendments: &[Amendment]) {
+        if let Some(agreement) = &self.agreement {
+            for amendment in amendments {
+                amendments::push(&mut self.output, amendment, agreement);
+            }
         }
     }
 
     /// Lets the MTA go on, if it waits for an answer to this command.
     fn go_on(&mut self, command: u8) {
+        self.reply(command, reply::CONTINUE);
+    }
+
+    fn reply(&mut self, command: u8, reply: u8) {
         let agreed = self.agreement.as_ref();
         if agreed.is_none_or(|agreed| agreed.wants_answer(command)) {
-            wire::push(&mut self.output, reply::CONTINUE, |_| {});
+            wire::push(&mut self.output, reply, |_| {});
         }
     }
 
@@ -239,8 +293,8 @@ impl MilterConversation {
                 push_reply(&mut self.output, Class::Refuse, reply);
                 return self.turned_away(&about);
             }
-            Answer::Verdict(Verdict::Amend(headers)) => {
-                self.amend(headers);
+            Answer::Verdict(Verdict::Amend(amendments)) => {
+                self.amend(amendments);
                 None
             }
             Answer::Verdict(Verdict::Pass { header }) => header.as_deref(),
@@ -265,31 +319,6 @@ impl MilterConversation {
             self.session.end_message();
         }
     }
-}
-
-/// Adds a header line to the message: behind so many others, or behind all. What would end the line
-/// becomes a blank.
-fn push_header(out: &mut Vec<u8>, line: &[u8], index: Option<u32>) {
-    let (name, value) = match memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at)) {
-        Some((name, value)) => (name, value.get(1..).unwrap_or_default().trim_ascii_start()),
-        None => return,
-    };
-    let kind = match index {
-        Some(_) => reply::INSERT_HEADER,
-        None => reply::ADD_HEADER,
-    };
-    wire::push(out, kind, |out| {
-        if let Some(index) = index {
-            out.extend_from_slice(&index.to_be_bytes());
-        }
-        for text in [name, value] {
-            out.extend(text.iter().map(|byte| match byte {
-                b'\n' | b'\r' | 0 => b' ',
-                byte => *byte,
-            }));
-            out.push(0);
-        }
-    });
 }
 
 impl Conversation for MilterConversation {

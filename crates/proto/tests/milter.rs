@@ -1,14 +1,17 @@
 //! The milter protocol against recorded exchanges (`corpus/milter`), each also cut at every byte.
 //!
 //! In a file `> ` is a packet of the MTA, `< ` one of ours, `? ` what is asked, `= ` how it ends:
-//! a command letter and its content, in which `\0`, `\r`, `\n`, `\\` and `\xNN` stand for bytes,
+//! a command letter and its content, in which `\0`, `\r`, `\n`, `\t`, `\\` and `\xNN` stand for bytes,
 //! and behind `O:` the three numbers of a negotiation. `! ` are bytes that are no packet. Questions
 //! are answered by the first word of the recipient, those of a whole message by that of the sender.
+//! Lines without such a mark are options: fields of `MilterOptions` and `ContentWanted`.
 
 use std::fs;
 use std::sync::Arc;
 
-use greylatch_core::{Answer, Attempt, Field, Notice, Reply, Request, Stage, Verdict};
+use greylatch_core::{
+    Amendment, Answer, Attempt, Field, NewHeader, Notice, Reply, Request, Stage, Verdict,
+};
 use greylatch_proto::{Conversation, MilterConversation, MilterOptions, Step};
 
 const FIELDS: [(&str, Field); 11] = [
@@ -31,6 +34,14 @@ fn shown(attempt: &Attempt) -> String {
         if let Some(value) = attempt.field(field) {
             text += &format!(" {name}={}", value.escape_ascii());
         }
+    }
+    if let Some(content) = attempt.content() {
+        for header in content.headers() {
+            text += &format!(" [{}]", header.escape_ascii());
+        }
+        let cut = if content.is_whole() { "" } else { " cut" };
+        let (body, size) = (content.body().escape_ascii(), content.size());
+        text += &format!(" body={body} size={size}{cut}");
     }
     text
 }
@@ -58,9 +69,24 @@ fn answer(request: &Request) -> Answer {
         },
         b"refuse" => Verdict::Refuse(reply("Not here")),
         b"defer" => Verdict::Defer(reply("Greylisted, 100% sure")),
+        b"amend" => Verdict::Amend(amendments()),
         b"failed" => return Answer::Failed("no store".into()),
         _ => Verdict::Pass { header: None },
     })
+}
+
+/// Each kind of change once.
+fn amendments() -> Vec<Amendment> {
+    let header = |line: &str, index| {
+        let line = line.as_bytes().to_vec();
+        Amendment::AddHeader(NewHeader { line, index })
+    };
+    vec![
+        header("X-Second: 1", Some(1)),
+        Amendment::ChangeHeader(b"Subject: [tag] hi\n\tthere".to_vec()),
+        Amendment::ReplaceBody(b"Hello\r\n-- \r\n".to_vec()),
+        header("X-Last: 2", None),
+    ]
 }
 
 /// What is asked and said, and how it ends.
@@ -148,6 +174,7 @@ fn unescaped(text: &str) -> Vec<u8> {
             [b'0', ..] => (0, 1),
             [b'r', ..] => (b'\r', 1),
             [b'n', ..] => (b'\n', 1),
+            [b't', ..] => (b'\t', 1),
             [b'\\', ..] => (b'\\', 1),
             [b'x', ..] => (u8::from_str_radix(&after[1..3], 16).expect("digits"), 3),
             other => panic!("{} stands for nothing", other.escape_ascii()),
@@ -174,6 +201,31 @@ fn packet(line: &str) -> Vec<u8> {
     [&length.to_be_bytes()[..], &content].concat()
 }
 
+fn set_option(options: &mut MilterOptions, line: &str) {
+    let MilterOptions {
+        adds_header,
+        changes_headers,
+        changes_body,
+        judges_end,
+        content,
+        ..
+    } = options;
+    if let Some(number) = line.strip_prefix("bytes_max ") {
+        content.bytes_max = number.parse().expect("a number");
+        return;
+    }
+    *match line {
+        "no_header" => return *adds_header = false,
+        "changes_headers" => changes_headers,
+        "changes_body" => changes_body,
+        "judges_end" => judges_end,
+        "headers" => &mut content.headers,
+        "body" => &mut content.body,
+        "size" => &mut content.size,
+        _ => panic!("no line begins like {line:?}"),
+    } = true;
+}
+
 /// One file of the corpus.
 struct Exchange {
     options: Arc<MilterOptions>,
@@ -190,9 +242,7 @@ fn read_exchange(text: &str) -> Exchange {
             Some(("! ", line)) => mta.extend(unescaped(line)),
             Some(("< " | "? " | "= ", _)) => expected.push(line.to_owned()),
             Some(("# ", _)) | None => {}
-            _ if line == "judges_end" => options.judges_end = true,
-            _ if line == "no_header" => options.adds_header = false,
-            _ => panic!("no line begins like {line:?}"),
+            _ => set_option(&mut options, line),
         }
     }
     Exchange {

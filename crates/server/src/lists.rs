@@ -248,11 +248,12 @@ fn milter_options(config: &Config, acl: Option<&Acl>) -> MilterOptions {
             adds_header: true,
             judges_end: true,
             macros: acl.macros(),
+            ..MilterOptions::default()
         },
         None => MilterOptions {
             adds_header: !config.greylist.header.is_empty(),
             judges_end: config.greylist.null_sender == NullSender::Data,
-            macros: Vec::new(),
+            ..MilterOptions::default()
         },
     }
 }

@@ -3,8 +3,8 @@
 //! Source: Sendmail's `libmilter/docs/xxfi_negotiate.html`, and traces of Sendmail 8.17.1 and
 //! Postfix 3.7.11: a filter that answers a higher version than was offered gets no mail.
 
-use super::MilterOptions;
 use super::wire::{self, VERSION_MAX, VERSION_MIN, action, command, step};
+use super::{ContentWanted, MilterOptions};
 use crate::conversation::ProtocolError;
 
 /// What both sides agreed on.
@@ -46,15 +46,29 @@ fn push_name(out: &mut Vec<u8>, name: &[u8]) {
 /// Longer names are no macros.
 const NAME_MAX: usize = 64;
 
-/// Steps of a message that nothing here looks at.
-const UNNEEDED: u32 = step::NO_HEADERS
-    | step::NO_BODY
-    | step::NO_END_OF_HEADERS
+/// Steps that nothing here looks at, and answers that nothing here has to give.
+const UNNEEDED: u32 = step::NO_END_OF_HEADERS
     | step::NO_UNKNOWN
     | step::NO_DATA
     | step::NO_REPLY_CONNECT
     | step::NO_REPLY_HELO
     | step::NO_REPLY_MAIL;
+
+/// How much of a message's content is asked for.
+fn content_steps(wanted: ContentWanted) -> u32 {
+    let headers = if wanted.headers {
+        step::NO_REPLY_HEADER
+    } else {
+        step::NO_HEADERS
+    };
+    let body = match wanted {
+        ContentWanted { body: false, .. } => step::NO_BODY,
+        // What is skipped cannot be counted.
+        ContentWanted { size: true, .. } => step::NO_REPLY_BODY,
+        _ => step::NO_REPLY_BODY | step::SKIP,
+    };
+    headers | body
+}
 
 impl Agreement {
     /// What is taken of an offer.
@@ -65,15 +79,18 @@ impl Agreement {
             return Err(ProtocolError::VersionTooOld { version });
         }
         let offered = |bits, oldest| if bits == 0 { oldest } else { bits };
-        let header = if options.adds_header {
-            action::ADD_HEADERS
-        } else {
-            0
-        };
+        let wanted = [
+            (options.adds_header, action::ADD_HEADERS),
+            (options.changes_headers, action::CHANGE_HEADERS),
+            (options.changes_body, action::CHANGE_BODY),
+            (true, action::MACRO_LISTS),
+        ];
+        let wanted = wanted.iter().filter(|(is_wanted, _)| *is_wanted);
+        let wanted = wanted.fold(0, |bits, (_, bit)| bits | bit);
         Ok(Self {
             version: version.min(VERSION_MAX),
-            actions: offered(actions, action::OLDEST) & (header | action::MACRO_LISTS),
-            steps: offered(steps, step::OLDEST) & UNNEEDED,
+            actions: offered(actions, action::OLDEST) & wanted,
+            steps: offered(steps, step::OLDEST) & (UNNEEDED | content_steps(options.content)),
         })
     }
 
@@ -103,13 +120,28 @@ impl Agreement {
             command::CONNECT => step::NO_REPLY_CONNECT,
             command::HELO => step::NO_REPLY_HELO,
             command::MAIL => step::NO_REPLY_MAIL,
+            command::HEADER => step::NO_REPLY_HEADER,
+            command::BODY => step::NO_REPLY_BODY,
             _ => 0,
         };
         self.steps & quiet == 0
     }
 
+    /// Whether the MTA can be told that it need not send the rest of a body.
+    pub(super) fn skips(&self) -> bool {
+        self.steps & step::SKIP != 0
+    }
+
     pub(super) fn adds_headers(&self) -> bool {
         self.actions & action::ADD_HEADERS != 0
+    }
+
+    pub(super) fn changes_headers(&self) -> bool {
+        self.actions & action::CHANGE_HEADERS != 0
+    }
+
+    pub(super) fn changes_body(&self) -> bool {
+        self.actions & action::CHANGE_BODY != 0
     }
 
     /// Whether a header can be put on top of the others.

@@ -1,6 +1,6 @@
 //! What an MTA has told of a connection and of the message under way.
 
-use greylatch_core::{Attempt, Field, Stage};
+use greylatch_core::{Attempt, Content, Field, Stage};
 
 use super::macros::Macros;
 use super::wire;
@@ -27,6 +27,8 @@ struct Message {
     recipient: Vec<u8>,
     /// To be put on top of the message.
     header: Option<Vec<u8>>,
+    /// What the message says, where anybody wants to know.
+    content: Option<Content>,
 }
 
 /// Bytes kept of a value, as by the policy protocol.
@@ -61,13 +63,38 @@ impl Session {
         self.helo = kept(wire::string(content).0).to_vec();
     }
 
-    /// A message begins.
-    pub(super) fn mail(&mut self, content: &[u8]) {
+    /// A message begins, of whose content at most so many bytes are kept.
+    pub(super) fn mail(&mut self, content: &[u8], kept_max: Option<usize>) {
         self.messages = self.messages.wrapping_add(1);
         self.message = Some(Message {
             sender: address(wire::string(content).0).to_vec(),
+            content: kept_max.map(Content::new),
             ..Message::default()
         });
+    }
+
+    /// A header of the message under way.
+    pub(super) fn header(&mut self, content: &[u8]) {
+        let (name, rest) = wire::string(content);
+        if let Some(kept) = self.content() {
+            kept.add_header(name, wire::string(rest).0);
+        }
+    }
+
+    /// A piece of the body of the message under way.
+    pub(super) fn body(&mut self, piece: &[u8]) {
+        if let Some(kept) = self.content() {
+            kept.add_body(piece);
+        }
+    }
+
+    /// Whether more of the message under way has come than is kept.
+    pub(super) fn is_cut(&mut self) -> bool {
+        self.content().is_some_and(|kept| !kept.is_whole())
+    }
+
+    fn content(&mut self) -> Option<&mut Content> {
+        self.message.as_mut()?.content.as_mut()
     }
 
     /// The message under way is over.
@@ -102,13 +129,17 @@ impl Session {
         attempt
     }
 
-    /// The message as a whole, when anybody is to get it.
-    pub(super) fn whole(&self, macros: &[Vec<u8>]) -> Option<Attempt> {
+    /// The message as a whole, when anybody is to get it; its content goes with it.
+    pub(super) fn whole(&mut self, macros: &[Vec<u8>]) -> Option<Attempt> {
+        let content = self.message.as_mut()?.content.take();
         let message = self.message.as_ref()?;
         if message.accepted == 0 {
             return None;
         }
         let mut attempt = self.begun(Stage::EndOfMessage, macros);
+        if let Some(content) = content {
+            attempt.set_content(content);
+        }
         let only: &[u8] = if message.accepted == 1 {
             &message.recipient
         } else {

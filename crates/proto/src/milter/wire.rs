@@ -37,14 +37,20 @@ pub(super) mod command {
 /// Answers of the filter.
 pub(super) mod reply {
     pub(in super::super) const ADD_HEADER: u8 = b'h';
+    pub(in super::super) const CHANGE_HEADER: u8 = b'm';
     pub(in super::super) const CONTINUE: u8 = b'c';
     pub(in super::super) const INSERT_HEADER: u8 = b'i';
+    pub(in super::super) const REPLACE_BODY: u8 = b'b';
     pub(in super::super) const REPLY_CODE: u8 = b'y';
+    /// The rest of the body need not be sent.
+    pub(in super::super) const SKIP: u8 = b's';
 }
 
 /// What a filter may do to a message.
 pub(super) mod action {
     pub(in super::super) const ADD_HEADERS: u32 = 0x1;
+    pub(in super::super) const CHANGE_BODY: u32 = 0x2;
+    pub(in super::super) const CHANGE_HEADERS: u32 = 0x10;
     pub(in super::super) const MACRO_LISTS: u32 = 0x100;
     /// Of an MTA that offers nothing: those of version 1.
     pub(in super::super) const OLDEST: u32 = 0xF;
@@ -55,11 +61,14 @@ pub(super) mod step {
     pub(in super::super) const NO_BODY: u32 = 0x10;
     pub(in super::super) const NO_HEADERS: u32 = 0x20;
     pub(in super::super) const NO_END_OF_HEADERS: u32 = 0x40;
+    pub(in super::super) const NO_REPLY_HEADER: u32 = 0x80;
     pub(in super::super) const NO_UNKNOWN: u32 = 0x100;
     pub(in super::super) const NO_DATA: u32 = 0x200;
+    pub(in super::super) const SKIP: u32 = 0x400;
     pub(in super::super) const NO_REPLY_CONNECT: u32 = 0x1000;
     pub(in super::super) const NO_REPLY_HELO: u32 = 0x2000;
     pub(in super::super) const NO_REPLY_MAIL: u32 = 0x4000;
+    pub(in super::super) const NO_REPLY_BODY: u32 = 0x8_0000;
     /// Of an MTA that offers nothing: those of version 1.
     pub(in super::super) const OLDEST: u32 = 0x3F;
 }

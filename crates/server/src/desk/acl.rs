@@ -4,7 +4,8 @@
 //! Source: greylist.conf(5); milter-greylist 4.6.4 as observed by running it.
 
 use greylatch_core::{
-    Attempt, Decision, Field, NewHeader, Outcome, Reason, Ruling, Seconds, Stage, Verdict,
+    Amendment, Attempt, Decision, Field, NewHeader, Outcome, Reason, Ruling, Seconds, Stage,
+    Verdict,
 };
 use greylatch_rules::{AclAction, AclJudgement, AclStage, ClauseKind, ReportWhen, Why};
 use greylatch_wording::{
@@ -143,7 +144,7 @@ impl Desk {
         report_accepted(seen, acl, &message, own.as_ref());
         headers.extend(own);
         headers.extend(message.headers);
-        Verdict::Amend(headers)
+        Verdict::Amend(headers.into_iter().map(Amendment::AddHeader).collect())
     }
 
     /// The decision on a message whose recipients are only now greylisted: that of the one who has
