@@ -1,17 +1,17 @@
 //! A host that runs with a `greylist.conf`: ours under the name of
 //! milter-greylist, or the real one.
 
-use std::env::consts::ARCH;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::clock::Clock;
 use crate::greylister::Endpoint;
 use crate::milter::{MilterClient, Offer};
+use crate::milter_greylist::own_linker;
 use crate::peers::{greylatch_binary, peer};
 use crate::process::{Daemon, wait_for};
 
@@ -174,28 +174,9 @@ fn rows(path: &Path) -> Vec<String> {
 /// The real one, with the libc of its own release.
 fn real(clock: Option<&Clock>) -> Result<Command> {
     let root = peer("milter-greylist")?;
-    let libraries = root.join(format!("usr/lib/{ARCH}-linux-gnu"));
-    let loader = fs::read_dir(&libraries)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("ld-linux-") && name.contains(".so.")
-        });
-    let Some(loader) = loader else {
-        bail!("no loader in {}", libraries.display());
-    };
-    let mut command = Command::new(loader);
-    command.arg("--library-path").arg(format!(
-        "{}:{}",
-        libraries.display(),
-        root.join("usr/lib").display()
-    ));
+    let mut command = own_linker(&root)?;
     if let Some(clock) = clock {
         clock.rule(&mut command)?;
-        command
-            .env_remove("LD_PRELOAD")
-            .arg("--preload")
-            .arg(libraries.join("faketime/libfaketimeMT.so.1"));
     }
     command.arg(root.join("usr/sbin/milter-greylist"));
     Ok(command)

@@ -103,7 +103,7 @@ impl MilterGreylist {
 }
 
 /// The dynamic linker of the tree `root`, told where the libraries are.
-fn own_linker(root: &Path) -> Result<Command> {
+pub(crate) fn own_linker(root: &Path) -> Result<Command> {
     let mut search = libraries(root)?;
     let linkers = search
         .iter()

@@ -104,7 +104,7 @@ async fn is_empty(desk: &Desk) -> bool {
 async fn take(desk: &Arc<Desk>, mut rows: DumpRows) -> Result<DumpCounts, ReadError> {
     let mut storing = JoinSet::new();
     let mut told = 0;
-    while let Some(row) = rows.next() {
+    for row in rows.by_ref() {
         let row = match row {
             Ok(row) => row,
             Err(
