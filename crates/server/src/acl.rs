@@ -2,6 +2,7 @@
 //! becomes terms of greylisting. The rules themselves are in `crates/rules`, their words in
 //! `crates/wording`.
 
+mod amend;
 mod message;
 mod rates;
 mod stat;
@@ -10,10 +11,12 @@ mod subject;
 use std::sync::Arc;
 
 use greylatch_core::{Due, Greylist, Seconds, Timing, WindowFrom};
+use greylatch_proto::{ContentWanted, MilterOptions};
 use greylatch_rules::{AclJudgement, AclSet, Diagnostic, GreylistConf, Settings, Source};
 use greylatch_wording::Format;
 use stat::StatReport;
 
+pub(crate) use amend::{Tagged, tagged_subject, with_footer};
 pub(crate) use message::{Accepted, AclMessage, AclRecipient};
 pub(crate) use rates::{Event, Rates};
 pub(crate) use subject::{AclCase, Overflow, Place};
@@ -26,6 +29,9 @@ pub(crate) struct Acl {
     /// The report on each recipient, where one is wanted.
     stat: Option<StatReport>,
 }
+
+/// Bytes kept of a message where the file does not say.
+const PEEK_MAX: usize = 1 << 20;
 
 /// Macros that the texts of milter-greylist rest on.
 const OWN_MACROS: [&str; 2] = ["j", "if_addr"];
@@ -54,8 +60,32 @@ impl Acl {
         &self.set.conf().settings
     }
 
+    /// How a milter's MTA is asked: for what these rules need and no more.
+    pub(crate) fn milter_options(&self) -> MilterOptions {
+        let needs = self.set.conf().message_needs();
+        MilterOptions {
+            adds_header: true,
+            changes_headers: needs.changes_subject,
+            changes_body: needs.changes_body,
+            judges_end: true,
+            content: ContentWanted {
+                headers: needs.headers,
+                body: needs.body,
+                size: needs.size,
+                bytes_max: self.peek_max(),
+            },
+            macros: self.macros(),
+        }
+    }
+
+    /// How many bytes of a message are kept for the rules.
+    pub(crate) fn peek_max(&self) -> usize {
+        let told = self.settings().maxpeek;
+        told.map_or(PEEK_MAX, |bytes| usize::try_from(bytes).unwrap_or(PEEK_MAX))
+    }
+
     /// The macros that an MTA is to tell with each attempt.
-    pub(crate) fn macros(&self) -> Vec<Vec<u8>> {
+    fn macros(&self) -> Vec<Vec<u8>> {
         let conf = self.set.conf();
         let tested = conf.macros.iter().map(|test| &test.macro_name[..]);
         let mut names: Vec<Vec<u8>> = OWN_MACROS.iter().map(|name| (*name).into()).collect();

@@ -244,12 +244,7 @@ impl ListFiles {
 /// How a milter's MTA is asked: for what these rules need and no more.
 fn milter_options(config: &Config, acl: Option<&Acl>) -> MilterOptions {
     match acl {
-        Some(acl) => MilterOptions {
-            adds_header: true,
-            judges_end: true,
-            macros: acl.macros(),
-            ..MilterOptions::default()
-        },
+        Some(acl) => acl.milter_options(),
         None => MilterOptions {
             adds_header: !config.greylist.header.is_empty(),
             judges_end: config.greylist.null_sender == NullSender::Data,

@@ -12,6 +12,18 @@ pub struct MessageNeeds {
     pub headers: bool,
     /// Its body is looked at or changed.
     pub body: bool,
+    /// It is counted, all of it.
+    pub size: bool,
+    /// Its subject may be changed.
+    pub changes_subject: bool,
+    /// Its body may be changed.
+    pub changes_body: bool,
+}
+
+impl MessageNeeds {
+    fn all(&mut self) {
+        (self.headers, self.body, self.size) = (true, true, true);
+    }
 }
 
 impl GreylistConf {
@@ -20,13 +32,18 @@ impl GreylistConf {
     pub fn message_needs(&self) -> MessageNeeds {
         let mut needs = MessageNeeds::default();
         for rule in &self.rules {
-            needs.judged |= rule.stage == AclStage::Data;
-            needs.headers |= rule.values.subjtag.is_some();
-            needs.body |= rule.values.addfooter.is_some();
+            if rule.stage == AclStage::Data {
+                // A recipient's rules change nothing of the message but that it gets headers.
+                needs.judged = true;
+                needs.changes_subject |= rule.values.subjtag.is_some();
+                needs.changes_body |= rule.values.addfooter.is_some();
+            }
             for clause in &rule.clauses {
                 self.add(rule, &clause.test, &mut needs);
             }
         }
+        needs.headers |= needs.changes_subject;
+        needs.body |= needs.changes_body;
         needs
     }
 
@@ -45,9 +62,10 @@ impl GreylistConf {
                     self.add(rule, item, needs);
                 }
             }
-            Test::MsgSize(_) | Test::Dkim(_) => (needs.headers, needs.body) = (true, true),
+            Test::Dkim(_) => (needs.headers, needs.body) = (true, true),
+            Test::MsgSize(_) => needs.all(),
             Test::Ratelimit(number) if rule.stage == AclStage::Data && counts_bytes(number) => {
-                (needs.headers, needs.body) = (true, true);
+                needs.all();
             }
             _ => {}
         }

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use greylatch_core::{Attempt, Field, Timestamp};
+use greylatch_core::{Attempt, Content, Field, Timestamp};
 use greylatch_rules::{
-    AclJudgement, AclStage, AclSubject, Fact, LocalTime, Next, Properties, RateCounted, Scope,
+    AclJudgement, AclStage, AclSubject, Fact, LocalTime, Message, Next, Properties, RateCounted,
+    Scope,
 };
 use greylatch_wording::{
     Escaping, Format, FormatValues, LogSubject, PropertyMatch, RuleName, Signature,
@@ -112,6 +113,11 @@ impl<'a> AclCase<'a> {
         let attempt = self.attempt;
         let macros = move |name: &[u8]| attempt.macro_value(without_braces(name));
         let recipients: Vec<&[u8]> = self.recipients.iter().map(Vec::as_slice).collect();
+        let headers: Vec<&[u8]> = attempt
+            .content()
+            .into_iter()
+            .flat_map(Content::headers)
+            .collect();
         let given = |field| Some(attempt.text(field)).filter(|text| !text.is_empty());
         let [minute, hour, day, month, weekday] = clock::cron_fields(self.now);
         let subject = AclSubject {
@@ -132,7 +138,11 @@ impl<'a> AclCase<'a> {
                 weekday,
             },
             recipients_accepted: self.accepted,
-            message: None,
+            message: (stage == AclStage::Data).then(|| Message {
+                headers: &headers,
+                body: attempt.content().map_or(b"", Content::body),
+                size: self.size(),
+            }),
         };
         let expand = |template: &[u8], scope: &Scope<'_>| self.expand_in(template, scope);
         let mut overflows = Vec::new();
@@ -149,6 +159,11 @@ impl<'a> AclCase<'a> {
         }
     }
 
+    /// The bytes of the message that have come, as far as they were asked for.
+    fn size(&self) -> u64 {
+        self.attempt.content().map_or(0, Content::size)
+    }
+
     /// Whether a limit is passed, this event counted.
     fn count(
         &self,
@@ -163,7 +178,7 @@ impl<'a> AclCase<'a> {
             RateCounted::Recipients if is_whole => self.accepted,
             RateCounted::Sessions if self.accepted > 0 => 0,
             RateCounted::Recipients | RateCounted::Sessions => 1,
-            RateCounted::Bytes => 0,
+            RateCounted::Bytes => self.size(),
         };
         let event = Event {
             class: &limit.name,

@@ -3,27 +3,22 @@
 //!
 //! Source: greylist.conf(5); milter-greylist 4.6.4 as observed by running it.
 
-use greylatch_core::{
-    Amendment, Attempt, Decision, Field, NewHeader, Outcome, Reason, Ruling, Seconds, Stage,
-    Verdict,
-};
-use greylatch_rules::{AclAction, AclJudgement, AclStage, ClauseKind, ReportWhen, Why};
-use greylatch_wording::{
-    AnswerAction, AnswerFormats, Escaping, Format, FormatValues, HeaderReport, MilterAnswer,
-    MilterGreylistLine, PassCause, RateOverflow, RuleName, milter_answer, x_greylist,
-};
+mod judged;
+mod telling;
 
+use greylatch_core::{
+    Amendment, Attempt, Decision, Field, NewHeader, Outcome, Reason, Ruling, Stage, Verdict,
+};
+use greylatch_rules::{AclAction, AclJudgement, AclStage};
+use greylatch_wording::{Escaping, MilterGreylistLine, PassCause};
+
+use self::judged::{Judged, message_header, report_accepted, rule_id};
 use super::{Case, Desk, Visitor};
-use crate::acl::{Accepted, Acl, AclCase, AclMessage, AclRecipient, Overflow, Place};
+use crate::acl::{
+    Accepted, Acl, AclCase, AclMessage, AclRecipient, Place, Tagged, tagged_subject, with_footer,
+};
 use crate::bypass::access_passes;
 use crate::clock;
-
-/// A judgement, and what memory made of it.
-struct Judged<'a> {
-    case: &'a AclCase<'a>,
-    judgement: &'a AclJudgement,
-    decision: &'a Decision,
-}
 
 impl Desk {
     /// Judges a recipient, or at its end the message.
@@ -88,7 +83,7 @@ impl Desk {
             decision: &decision,
         };
         let verdict = judged.verdict(acl.settings().quiet, self.settings.learning);
-        self.tell(&judged, false);
+        self.tell(&judged, &[]);
         let message = &mut visitor.message;
         message.properties = judgement.properties.clone();
         if matches!(verdict, Verdict::Pass { .. }) {
@@ -116,11 +111,11 @@ impl Desk {
         let properties = std::mem::take(&mut visitor.message.properties);
         let (judgement, overflows) = seen.judge(acl, AclStage::Data, properties);
         self.tell_overflows(acl, &overflows);
-        let message = std::mem::take(&mut visitor.message);
+        let mut message = std::mem::take(&mut visitor.message);
         let refused = match judgement.action {
             AclAction::Blacklist => Some(Decision::of(Outcome::Refuse, Reason::Rule)),
             AclAction::Greylist if message.by_default => {
-                self.all_by_acl(case, acl, &judgement, &message).await
+                self.all_by_acl(case, acl, &judgement, &mut message).await
             }
             _ => None,
         };
@@ -131,7 +126,11 @@ impl Desk {
                 judgement: &judgement,
                 decision: &decision,
             };
-            self.tell(&judged, true);
+            let all = match judgement.action {
+                AclAction::Greylist => &message.recipients[..],
+                _ => &[],
+            };
+            self.tell(&judged, all);
             return judged.verdict(acl.settings().quiet, self.settings.learning);
         }
         let whole = Judged {
@@ -139,25 +138,75 @@ impl Desk {
             judgement: &judgement,
             decision: &Decision::of(Outcome::Pass, Reason::Rule),
         };
-        let mut headers: Vec<NewHeader> = whole.header_of_rule().into_iter().collect();
+        let mut amendments = self.headers_of_rule(whole.header_of_rule());
+        amendments.extend(self.content_amendments(&whole, case.attempt, acl));
         let own = message_header(seen, acl, &message);
         report_accepted(seen, acl, &message, own.as_ref());
-        headers.extend(own);
-        headers.extend(message.headers);
-        Verdict::Amend(headers.into_iter().map(Amendment::AddHeader).collect())
+        amendments.extend(own.map(Amendment::AddHeader));
+        amendments.extend(self.headers_of_rule(message.headers));
+        Verdict::Amend(amendments)
+    }
+
+    /// The headers that rules want, as far as they are headers.
+    fn headers_of_rule(&self, headers: impl IntoIterator<Item = NewHeader>) -> Vec<Amendment> {
+        let mut amendments = Vec::new();
+        for header in headers {
+            if header.line.windows(2).any(|window| window == b": ") {
+                amendments.push(Amendment::AddHeader(header));
+            } else {
+                self.tell_line(&MilterGreylistLine::BadHeader(&header.line));
+            }
+        }
+        amendments
+    }
+
+    /// What the rule wants of subject and body.
+    fn content_amendments(
+        &self,
+        whole: &Judged<'_>,
+        attempt: &Attempt,
+        acl: &Acl,
+    ) -> Vec<Amendment> {
+        let Some(content) = attempt.content() else {
+            return Vec::new();
+        };
+        let subject = &whole.case.log_subject();
+        let tell = |value| {
+            self.tell_line(&MilterGreylistLine::NotChanged {
+                subject,
+                value,
+                kept_max: acl.peek_max(),
+            });
+        };
+        let mut amendments = Vec::new();
+        if let Some(tag) = &whole.judgement.subjtag {
+            match tagged_subject(content, &whole.filled(tag, Escaping::Header)) {
+                Tagged::Line(line) => amendments.push(Amendment::ChangeHeader(line)),
+                Tagged::Already => {}
+                Tagged::Unknown => tell("subjtag"),
+            }
+        }
+        if let Some(footer) = &whole.judgement.addfooter {
+            match with_footer(content, &whole.filled(footer, Escaping::Line)) {
+                Some(body) => amendments.push(Amendment::ReplaceBody(body)),
+                None => tell("addfooter"),
+            }
+        }
+        amendments
     }
 
     /// The decision on a message whose recipients are only now greylisted: that of the one who has
-    /// to wait longest, `None` when nobody has to.
+    /// to wait longest, `None` when nobody has to any more.
     async fn all_by_acl(
         &self,
         case: &Case<'_>,
         acl: &Acl,
         judgement: &AclJudgement,
-        message: &AclMessage,
+        message: &mut AclMessage,
     ) -> Option<Decision> {
         let ruling = self.narrowed(self.acl_ruling(acl, judgement));
         let mut longest: Option<Decision> = None;
+        let mut waited = None;
         for recipient in &message.recipients {
             let address = &recipient.address[..];
             let bare = address.strip_prefix(b"<").unwrap_or(address);
@@ -172,7 +221,11 @@ impl Desk {
             if waits && longest.is_none_or(|other| other.wait < decision.wait) {
                 longest = Some(decision);
             }
+            if decision.reason == Reason::Retry {
+                waited = waited.max(Some(decision.age));
+            }
         }
+        message.delayed = message.delayed.max(waited);
         longest
     }
 
@@ -207,288 +260,5 @@ impl Desk {
                 Ruling::Greylist(acl.terms(judgement, self.settings.waiting_per_network))
             }
         }
-    }
-
-    fn tell(&self, judged: &Judged<'_>, after_data: bool) {
-        let Judged {
-            case,
-            judgement,
-            decision,
-        } = judged;
-        for text in &judgement.logs {
-            self.observer.say(6, &greylatch_wording::escaped(text));
-        }
-        if judgement.nolog {
-            return;
-        }
-        let subject = &case.log_subject();
-        let acl = &rule_id(judgement)[..];
-        let causes = &causes_of(judgement)[..];
-        let line = match (judgement.action, decision.outcome, decision.reason) {
-            (_, Outcome::Refuse, _) | (AclAction::Blacklist, ..) => {
-                MilterGreylistLine::Blacklisted { subject, acl }
-            }
-            (AclAction::Whitelist | AclAction::Continue, ..) => MilterGreylistLine::Skipped {
-                subject,
-                causes,
-                acl,
-            },
-            (_, Outcome::Defer, _) => MilterGreylistLine::Delayed {
-                subject,
-                wait: decision.wait,
-                acl,
-                after_data,
-            },
-            (_, _, Reason::Known) => MilterGreylistLine::Known {
-                subject,
-                lifetime: judgement.autowhite,
-            },
-            (_, _, Reason::Retry) => MilterGreylistLine::Accepted {
-                subject,
-                elapsed: decision.age,
-                acl,
-            },
-            _ => return,
-        };
-        self.tell_line(&line);
-    }
-
-    fn tell_overflows(&self, acl: &Acl, overflows: &[Overflow]) {
-        for overflow in overflows {
-            let Some(limit) = acl.set().conf().ratelimits.get(overflow.class) else {
-                continue;
-            };
-            self.tell_line(&MilterGreylistLine::RateOverflow(RateOverflow {
-                class: &limit.name,
-                count: overflow.count,
-                limit: limit.limit,
-                unit: limit.counted.unit(),
-                per: limit.window,
-                key: &overflow.key,
-            }));
-        }
-    }
-
-    fn tell_line(&self, line: &MilterGreylistLine<'_>) {
-        self.observer.say(line.severity(), &line.text());
-    }
-}
-
-impl Judged<'_> {
-    fn verdict(&self, quiet: bool, learning: bool) -> Verdict {
-        let action = match (self.decision.outcome, self.judgement.action) {
-            (Outcome::Pass, _) => return Verdict::Pass { header: None },
-            (Outcome::Defer, _) if learning => return Verdict::Pass { header: None },
-            (_, AclAction::Blacklist) => AnswerAction::Blacklist,
-            (Outcome::Refuse, _) => AnswerAction::Blacklist,
-            (Outcome::Defer, _) => AnswerAction::Greylist { quiet },
-        };
-        let answer = self.answer(action);
-        match answer.outcome {
-            Outcome::Refuse => Verdict::Refuse(answer.reply()),
-            _ => Verdict::Defer(answer.reply()),
-        }
-    }
-
-    fn answer(&self, action: AnswerAction) -> MilterAnswer {
-        let format = |text: &Option<Vec<u8>>| text.as_deref().map(Format::new);
-        let [code, status, text] = [
-            format(&self.judgement.code),
-            format(&self.judgement.ecode),
-            format(&self.judgement.msg),
-        ];
-        let formats = AnswerFormats {
-            code: code.as_ref(),
-            status: status.as_ref(),
-            text: text.as_ref(),
-        };
-        self.with_values(|values| milter_answer(action, &formats, values))
-    }
-
-    fn filled(&self, template: &[u8], escaping: Escaping) -> Vec<u8> {
-        self.with_values(|values| Format::new(template).expand(values, escaping))
-    }
-
-    /// What formats speak of, with what was decided.
-    fn with_values<T>(&self, of: impl FnOnce(&FormatValues<'_>) -> T) -> T {
-        let judgement = self.judgement;
-        let groups: Vec<&[u8]> = judgement.groups.iter().map(Vec::as_slice).collect();
-        let properties = |name: &[u8]| judgement.properties.value(name).map(<[u8]>::to_vec);
-        let id = rule_id(judgement);
-        let rule = RuleName {
-            line: judgement
-                .line
-                .map(|line| u32::try_from(line).unwrap_or(u32::MAX)),
-            id: &id,
-        };
-        self.case.with_values(|values| {
-            of(&FormatValues {
-                groups: &groups,
-                properties: Some(&properties),
-                outcome: Some(self.decision.outcome),
-                rule,
-                rule_in_hand: rule,
-                elapsed: self.decision.age,
-                remaining: self.decision.wait,
-                tarpit: judgement.tarpit,
-                ..*values
-            })
-        })
-    }
-
-    /// The header that the rule itself wants.
-    fn header_of_rule(&self) -> Option<NewHeader> {
-        let header = self.judgement.addheader.as_ref()?;
-        let line = self.filled(&header.text, Escaping::Header);
-        Some(NewHeader {
-            line,
-            index: header.index,
-        })
-    }
-
-    /// The recipient as it is told of at the end of the message.
-    fn recipient(&self, address: Vec<u8>) -> AclRecipient {
-        AclRecipient {
-            address,
-            line: self.judgement.line,
-            acl: rule_id(self.judgement),
-            elapsed: self.decision.age,
-        }
-    }
-
-    /// Writes the record of a recipient that was turned away.
-    fn report(&self, acl: &Acl) {
-        let Some(stat) = acl.stat() else {
-            return;
-        };
-        let action = match self.judgement.action {
-            AclAction::Greylist => AnswerAction::Greylist {
-                quiet: acl.settings().quiet,
-            },
-            _ => AnswerAction::Blacklist,
-        };
-        let answer = self.answer(action);
-        let record = self.with_values(|values| {
-            let values = FormatValues {
-                answer: Some(&answer),
-                outcome: Some(answer.outcome),
-                ..*values
-            };
-            stat.format().expand(&values, Escaping::Line)
-        });
-        stat.put(record);
-    }
-
-    fn accepted(&self) -> Accepted {
-        match self.decision.reason {
-            Reason::Retry => Accepted::Waited(self.decision.age),
-            Reason::Known => Accepted::AtOnce(vec![PassCause::Known]),
-            _ if self.judgement.action == AclAction::Greylist => {
-                Accepted::AtOnce(vec![PassCause::Rule])
-            }
-            _ => Accepted::AtOnce(causes_of(self.judgement)),
-        }
-    }
-}
-
-/// Writes the records of those who get the message, the last one first.
-fn report_accepted(
-    seen: &AclCase<'_>,
-    acl: &Acl,
-    message: &AclMessage,
-    header: Option<&NewHeader>,
-) {
-    let Some(stat) = acl.stat() else {
-        return;
-    };
-    let header = header.and_then(|header| header.line.strip_prefix(b"X-Greylist: "));
-    for recipient in message.recipients.iter().rev() {
-        let line = recipient
-            .line
-            .map(|line| u32::try_from(line).unwrap_or(u32::MAX));
-        let record = seen.with_values(|values| {
-            let values = FormatValues {
-                recipient: &recipient.address,
-                outcome: Some(Outcome::Pass),
-                rule: RuleName {
-                    line,
-                    id: &recipient.acl,
-                },
-                elapsed: recipient.elapsed,
-                header: header.unwrap_or_default(),
-                ..*values
-            };
-            stat.format().expand(&values, Escaping::Line)
-        });
-        stat.put(record);
-    }
-}
-
-/// The `X-Greylist` header of a message, when it gets one.
-fn message_header(seen: &AclCase<'_>, acl: &Acl, message: &AclMessage) -> Option<NewHeader> {
-    let report = match acl.settings().report {
-        ReportWhen::None => HeaderReport::None,
-        ReportWhen::Delays => HeaderReport::Delays,
-        ReportWhen::NoDelays => HeaderReport::NoDelays,
-        ReportWhen::All => HeaderReport::All,
-    };
-    if !report.includes(message.delayed.is_some()) {
-        return None;
-    }
-    let text = message.report.clone().unwrap_or_else(|| {
-        let delayed: Option<Seconds> = message.delayed;
-        seen.with_values(|values| {
-            x_greylist(delayed, &message.causes, &message.acl, &values.signature)
-        })
-    });
-    Some(NewHeader {
-        line: [b"X-Greylist: ", &text[..]].concat(),
-        index: None,
-    })
-}
-
-/// The rule's id, by default its line; empty when none matched.
-fn rule_id(judgement: &AclJudgement) -> Vec<u8> {
-    let line = judgement.line.map(|line| line.to_string().into_bytes());
-    judgement.id.clone().or(line).unwrap_or_default()
-}
-
-/// Why a rule that whitelists did so.
-fn causes_of(judgement: &AclJudgement) -> Vec<PassCause<'static>> {
-    if judgement.whys.is_empty() {
-        return vec![PassCause::Default];
-    }
-    let mut causes: Vec<PassCause<'static>> = Vec::new();
-    for why in &judgement.whys {
-        let cause = cause_of(*why, judgement.tarpit);
-        if !causes.contains(&cause) {
-            causes.push(cause);
-        }
-    }
-    causes
-}
-
-fn cause_of(why: Why, tarpit: Option<Seconds>) -> PassCause<'static> {
-    match why.kind {
-        ClauseKind::Domain => PassCause::Domain,
-        ClauseKind::Addr => PassCause::Address,
-        ClauseKind::From => PassCause::Sender,
-        ClauseKind::Rcpt => PassCause::Recipient,
-        ClauseKind::Auth => PassCause::Authenticated,
-        ClauseKind::Tls => PassCause::Certificate,
-        ClauseKind::Spf => PassCause::Spf(!why.negated),
-        ClauseKind::Dkim => PassCause::Dkim,
-        ClauseKind::Dnsrbl => PassCause::DnsList(!why.negated),
-        ClauseKind::Mx => PassCause::Mx,
-        ClauseKind::Macro => PassCause::Macro(!why.negated),
-        ClauseKind::Tarpit => PassCause::Tarpit(tarpit.unwrap_or(Seconds(0))),
-        ClauseKind::Helo
-        | ClauseKind::Header
-        | ClauseKind::Body
-        | ClauseKind::Geoip
-        | ClauseKind::Time
-        | ClauseKind::RcptCount
-        | ClauseKind::MsgSize
-        | ClauseKind::Property => PassCause::Rule,
     }
 }

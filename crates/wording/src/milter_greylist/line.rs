@@ -115,6 +115,16 @@ pub enum MilterGreylistLine<'a> {
         /// The rule, as `racl 8 greylist default`.
         rule: &'a [u8],
     },
+    /// A change that a rule wants is not made, since the message is longer than what is kept of it.
+    /// The original is silent here.
+    NotChanged {
+        /// Whom it is about.
+        subject: &'a LogSubject<'a>,
+        /// The rule's word for the change.
+        value: &'static str,
+        /// How many bytes are kept.
+        kept_max: usize,
+    },
     /// `addheader` of a rule has no `: `.
     BadHeader(&'a [u8]),
     /// The rules could not be evaluated.
@@ -146,7 +156,7 @@ impl MilterGreylistLine<'_> {
     pub fn severity(&self) -> u8 {
         match self {
             Self::BadHeader(_) | Self::EvaluationFailed => 3,
-            Self::RateOverflow(_) => 4,
+            Self::RateOverflow(_) | Self::NotChanged { .. } => 4,
             Self::Delayed { .. }
             | Self::Accepted { .. }
             | Self::Known { .. }
@@ -219,6 +229,14 @@ impl MilterGreylistLine<'_> {
                 "domainexact option overrides {} suffix match of {}",
                 escaped(name),
                 escaped(host),
+            ),
+            Self::NotChanged {
+                subject,
+                value,
+                kept_max,
+            } => format!(
+                "{}: no {value}, the message is longer than maxpeek = {kept_max}",
+                subject.id()
             ),
             Self::BadHeader(header) => format!("bad header \"{}\"", escaped(header)),
             Self::EvaluationFailed => "ACL evaluation failure".to_owned(),
