@@ -1,0 +1,300 @@
+//! The rules of a `greylist.conf` that look at the message (`dacl`), with the
+//! personality `greylatch milter-greylist` at work.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use conformance::{
+    Clock, Daemon, EPISODE_START, Endpoint, MilterClient, Offer, Postfix, PostfixSetup, SmtpClient,
+    free_port, greylatch_binary, scratch_folder, wait_for,
+};
+use tempfile::TempDir;
+
+const LOG_MAX: Duration = Duration::from_secs(20);
+const CLIENT: &str = "mx.sender.example 192.0.2.9";
+const BOTH: [&str; 2] = ["b@example.org", "c@example.org"];
+const GO_AWAY: &str = "y551 5.7.1 Go away!\\x00";
+const BY_DEFAULT: &str = "Default is to whitelist mail, not delayed by milter-greylist-";
+
+/// Our daemon with a `greylist.conf`, under a clock that the test sets.
+struct Scene {
+    daemon: Daemon,
+    clock: Clock,
+    port: u16,
+    /// Its files are in use until the daemon has ended.
+    _folder: TempDir,
+}
+
+impl Scene {
+    /// With these rules.
+    fn start(rules: &str) -> Result<Self> {
+        let folder = scratch_folder()?;
+        let clock = Clock::new(folder.path(), EPISODE_START)?;
+        let (file, port) = (folder.path().join("greylist.conf"), free_port()?);
+        fs::write(
+            &file,
+            format!(
+                "socket \"inet:{port}@127.0.0.1\"\ndumpfile \"{}\"\ngreylist 60s\n\
+                 autowhite 1d\nnospf\n{rules}",
+                folder.path().join("greylist.db").display()
+            ),
+        )?;
+        let mut command = Command::new(greylatch_binary()?);
+        command.args(["milter-greylist", "-D", "-f"]).arg(&file);
+        clock.rule(&mut command)?;
+        let daemon = Daemon::start(command, &folder.path().join("stderr"))?;
+        let scene = Self {
+            daemon,
+            clock,
+            port,
+            _folder: folder,
+        };
+        MilterClient::wait(&scene.endpoint()).with_context(|| scene.log())?;
+        Ok(scene)
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::Inet(([127, 0, 0, 1], self.port).into())
+    }
+
+    /// A connection on which a client has been told of.
+    fn open(&self, version: u32) -> Result<MilterClient> {
+        MilterClient::open(&self.endpoint(), Offer::of_version(version), CLIENT)
+    }
+
+    /// What becomes of a message to both recipients at its end; to each of them nothing is said.
+    fn ask(&self, headers: &[(&str, &str)], body: &[&str]) -> Result<Vec<String>> {
+        let mut filter = self.open(6)?;
+        assert_eq!(filter.envelope("a@x.example", &BOTH)?, ["c", "c"]);
+        send(&mut filter, headers, body)
+    }
+
+    fn log(&self) -> String {
+        let text = self.daemon.stderr().unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn wait_for_line(&self, line: &str) -> Result<()> {
+        wait_for(line, LOG_MAX, || Ok(self.log().contains(line)))
+            .with_context(|| format!("the log is {}", self.log()))
+    }
+}
+
+/// Sends a message's content, the last piece of it with its end.
+fn send(filter: &mut MilterClient, headers: &[(&str, &str)], body: &[&str]) -> Result<Vec<String>> {
+    for (name, value) in headers {
+        filter.ask('L', format!("{name}\0{value}\0").as_bytes())?;
+    }
+    filter.ask('N', b"")?;
+    let (last, pieces) = body.split_last().context("a body")?;
+    for piece in pieces {
+        filter.ask('B', piece.as_bytes())?;
+    }
+    filter.ask('E', last.as_bytes())
+}
+
+/// Checks that a message gets its header and goes on.
+fn ensure_passed(answers: &[String], header: &str) -> Result<()> {
+    let [first, last] = answers else {
+        anyhow::bail!("{answers:?}");
+    };
+    let expected = format!("hX-Greylist\\x00{header}");
+    ensure!(first.starts_with(&expected) && last == "c", "{answers:?}");
+    Ok(())
+}
+
+#[test]
+fn what_a_message_says_decides() -> Result<()> {
+    let scene = Scene::start(
+        "extendedregex\nracl whitelist default\n\
+         dacl \"head\" blacklist header /^Subject:.*(pills|watches)/ msg \"No %g{\\1}\"\n\
+         dacl \"text\" blacklist body \"secret word\" code \"450\" ecode \"4.7.0\"\n\
+         dacl \"size\" blacklist msgsize > 2k\n",
+    )?;
+    let subject = [("Subject", "hi")];
+    ensure_passed(&scene.ask(&subject, &["A line.\r\n", ""])?, BY_DEFAULT)?;
+    let answers = scene.ask(&[("From", "x"), ("SUBJECT", "Cheap PILLS")], &["x"])?;
+    assert_eq!(answers, ["y551 5.7.1 No PILLS\\x00"]);
+    // Only where the headers are.
+    ensure_passed(&scene.ask(&subject, &["Subject: pills\r\n"])?, BY_DEFAULT)?;
+    let answers = scene.ask(&subject, &["one\r\nthe secret", " word\r\ntwo\r\n"])?;
+    assert_eq!(answers, ["y450 4.7.0 Go away!\\x00"]);
+    ensure_passed(&scene.ask(&subject, &["secret\r\nword\r\n"])?, BY_DEFAULT)?;
+    // "Subject: hi", an empty line, and their ends are 15 bytes.
+    let long = "x".repeat(2_048 - 15);
+    ensure_passed(&scene.ask(&subject, &[&long, ""])?, BY_DEFAULT)?;
+    assert_eq!(scene.ask(&subject, &[&long, "x"])?, [GO_AWAY]);
+    scene.wait_for_line("from <a@x.example> blacklisted (ACL size)")
+}
+
+#[test]
+fn it_decides_in_every_version_and_on_one_connection() -> Result<()> {
+    let scene = Scene::start("racl whitelist default\ndacl blacklist header \"X-Bad: yes\"\n")?;
+    for version in [2, 3, 4, 6] {
+        let mut filter = scene.open(version)?;
+        for (value, passes) in [("no", true), ("yes", false), ("YES", true)] {
+            filter.envelope("a@x.example", &BOTH)?;
+            let answers = send(&mut filter, &[("X-Bad", value)], &["x"])?;
+            match passes {
+                true => ensure_passed(&answers, BY_DEFAULT)?,
+                false => assert_eq!(answers, [GO_AWAY], "{version}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_message_may_have_to_wait_for_what_it_says() -> Result<()> {
+    let mut scene = Scene::start(
+        "racl whitelist from known@x.example\nracl whitelist default\n\
+         dacl greylist header /^X-Mailer: bulk/\n",
+    )?;
+    let bulk = [("X-Mailer", "Bulk 1.0")];
+    let wait = |time| format!("y451 4.7.1 Greylisting in action, please come back in {time}\\x00");
+    assert_eq!(scene.ask(&bulk, &["x"])?, [wait("00:01:00")]);
+    ensure_passed(&scene.ask(&[], &["x"])?, BY_DEFAULT)?;
+    scene.clock.set(EPISODE_START + 20)?;
+    assert_eq!(scene.ask(&bulk, &["x"])?, [wait("00:00:40")]);
+    for recipient in BOTH {
+        scene.wait_for_line(&format!(
+            "to <{recipient}> delayed after DATA phase for 00:00:40"
+        ))?;
+    }
+    scene.clock.set(EPISODE_START + 60)?;
+    ensure_passed(&scene.ask(&bulk, &["x"])?, "Delayed for 00:01:00 by ")?;
+    ensure_passed(&scene.ask(&bulk, &["x"])?, BY_DEFAULT)?;
+    // Greylisted only where nothing but the default let the recipients through.
+    let mut filter = scene.open(6)?;
+    filter.envelope("known@x.example", &BOTH)?;
+    let answers = send(&mut filter, &bulk, &["x"])?;
+    ensure_passed(&answers, "Sender e-mail whitelisted, not delayed by ")
+}
+
+#[test]
+fn a_message_is_changed_in_order() -> Result<()> {
+    let scene = Scene::start(
+        "maxpeek 200\nracl whitelist default addheader \"X-Rcpt: %r\"\n\
+         dacl whitelist header \"X-Odd: 1\" addheader \"no header\" subjtag \"[odd] \"\n\
+         dacl whitelist default addheader \"X-Data: %i\", 1 subjtag \"[%mf] \" \
+         addfooter \"-- \\nfrom %f\"\n",
+    )?;
+    let mut filter = MilterClient::connect(&scene.endpoint())?;
+    assert_eq!(filter.negotiate(Offer::of_version(6))?.actions, 0x113);
+    let changed = |subject: &str, body: &[&str]| -> Result<Vec<String>> {
+        let mut answers = scene.ask(&[("To", "b"), ("Subject", subject)], body)?;
+        answers.retain(|answer| !answer.starts_with("hX-Greylist"));
+        Ok(answers)
+    };
+    let [on_top, last] = [
+        "i\\x00\\x00\\x00\\x01X-Data\\x00192.0.2.9\\x00",
+        "hX-Rcpt\\x00c@example.org\\x00",
+    ];
+    let tagged = "m\\x00\\x00\\x00\\x01Subject\\x00[a] hi\\n\\tthere\\x00";
+    let footed = "bone\\r\\ntwo\\r\\n-- \\r\\nfrom a@x.example\\r\\n";
+    let answers = changed("hi\n\tthere", &["one\r\n", "two"])?;
+    assert_eq!(answers, [on_top, tagged, footed, last, "c"]);
+    // The tag is there, and the body is longer than what is kept.
+    let answers = changed("Re: [a] hi", &[&"x".repeat(200)])?;
+    assert_eq!(answers, [on_top, last, "c"]);
+    scene.wait_for_line("no addfooter, the message is longer than maxpeek = 200")?;
+    let odd = scene.ask(&[("X-Odd", "1"), ("Subject", "hi")], &["x"])?;
+    assert_eq!(odd[0], "m\\x00\\x00\\x00\\x01Subject\\x00[odd] hi\\x00");
+    assert_eq!(odd.len(), 4, "{odd:?}");
+    scene.wait_for_line("bad header \"no header\"")?;
+    // What the MTA does not offer is not done.
+    let mut filter = MilterClient::open(
+        &scene.endpoint(),
+        Offer {
+            actions: 0x110,
+            ..Offer::of_version(6)
+        },
+        CLIENT,
+    )?;
+    filter.envelope("a@x.example", &BOTH)?;
+    let answers = send(&mut filter, &[("Subject", "hi\n\tthere")], &["x"])?;
+    assert_eq!(answers, [tagged, "c"]);
+    Ok(())
+}
+
+#[test]
+fn bytes_are_counted() -> Result<()> {
+    let scene = Scene::start(
+        "ratelimit \"bytes\" data 100 / 1m\nracl whitelist default\n\
+         dacl blacklist ratelimit \"bytes\" msg \"Too much\"\n",
+    )?;
+    // Without headers a body has an empty line before it.
+    let half = "x".repeat(48);
+    for _ in 0..2 {
+        ensure_passed(&scene.ask(&[], &[&half])?, BY_DEFAULT)?;
+    }
+    assert_eq!(scene.ask(&[], &["x"])?, ["y551 5.7.1 Too much\\x00"]);
+    scene.wait_for_line("ratelimit overflow for class bytes: 103, limit is 100 bytes / 60 sec")
+}
+
+#[test]
+fn what_no_rule_needs_is_not_asked_for() -> Result<()> {
+    let agreed = |rules: &str| -> Result<(u32, u32)> {
+        let scene = Scene::start(rules)?;
+        let mut filter = MilterClient::connect(&scene.endpoint())?;
+        let agreed = filter.negotiate(Offer::of_version(6))?;
+        Ok((agreed.actions, agreed.steps))
+    };
+    assert_eq!(agreed("racl whitelist default\n")?, (0x101, 0x7370));
+    let headers = agreed("dacl whitelist default subjtag \"x\"\n")?;
+    assert_eq!(headers, (0x111, 0x73D0));
+    let body = agreed("dacl blacklist body /x/\n")?;
+    assert_eq!(body, (0x101, 0x8_7760));
+    let size = agreed("dacl blacklist msgsize > 1M\n")?;
+    assert_eq!(size, (0x101, 0x8_73C0));
+    Ok(())
+}
+
+#[test]
+fn a_real_postfix_does_what_the_rules_say() -> Result<()> {
+    let scene = Scene::start(
+        "racl whitelist default addheader \"X-Rcpt: %r\"\n\
+         dacl blacklist body /secret/ msg \"No secrets\"\n\
+         dacl whitelist default addheader \"X-Data: %f\", 0 subjtag \"[tag] \" \
+         addfooter \"-- \\nus\"\n",
+    )?;
+    for version in [2, 3, 4, 6] {
+        let postfix = Postfix::start(&PostfixSetup {
+            recipients: &["ann@example.org"],
+            lines: &format!(
+                "smtpd_milters = inet:127.0.0.1:{}\nmilter_protocol = {version}\n",
+                scene.port
+            ),
+            ..PostfixSetup::default()
+        })?;
+        at_a_postfix(&postfix)
+            .with_context(|| format!("{version}: {}", postfix.log().unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+fn at_a_postfix(postfix: &Postfix) -> Result<()> {
+    let mut client = SmtpClient::connect(Ipv4Addr::LOCALHOST, postfix.port())?;
+    for line in ["MAIL FROM:<a@x.example>", "RCPT TO:<ann@example.org>"] {
+        assert_eq!(client.command(line)?.code, 250);
+    }
+    client.command("DATA")?;
+    let end = client.command("Subject: hi\r\n\r\nThis is Secret.\r\n.")?;
+    assert_eq!((end.code, &*end.text), (551, "5.7.1 No secrets"));
+    let (_, end) = client.deliver("a@x.example", &["ann@example.org"])?;
+    assert_eq!(end.context("an end")?.code, 250);
+    let mailbox = postfix.mailbox("ann@example.org", 1)?;
+    for line in [
+        "\nSubject: [tag] greylisting\n",
+        "\nX-Data: a@x.example\n",
+        "\nX-Rcpt: ann@example.org\n",
+        "\nX-Greylist: Default is to whitelist mail, not delayed by milter-greylist-",
+        "\n\nA line.\n-- \nus\n",
+    ] {
+        ensure!(mailbox.contains(line), "{line:?} is not in {mailbox}");
+    }
+    Ok(())
+}
