@@ -74,6 +74,8 @@ pub enum Reason {
     Certified,
     /// The MTA's access database lets the client through.
     AccessListed,
+    /// The sender's domain says by SPF that the client may send for it.
+    SpfPassed,
     /// The client is this very host.
     Local,
     /// The client is one of our own MX hosts.
@@ -96,7 +98,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order in which status and metrics show them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::New,
         Self::EarlyRetry,
         Self::Retry,
@@ -107,6 +109,7 @@ impl Reason {
         Self::Authenticated,
         Self::Certified,
         Self::AccessListed,
+        Self::SpfPassed,
         Self::Local,
         Self::Cluster,
         Self::NullSender,
@@ -132,6 +135,7 @@ impl Reason {
             Self::Authenticated => "authenticated",
             Self::Certified => "certified",
             Self::AccessListed => "access-listed",
+            Self::SpfPassed => "spf-passed",
             Self::Local => "local",
             Self::Cluster => "cluster",
             Self::NullSender => "null-sender",

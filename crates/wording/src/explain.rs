@@ -76,6 +76,7 @@ fn because(reason: Reason) -> &'static str {
         Reason::Authenticated => "the client has logged in",
         Reason::Certified => "the client has shown a certificate that the MTA has verified",
         Reason::AccessListed => "the MTA's access database lets the client through",
+        Reason::SpfPassed => "the sender's domain lets the client send for it (SPF)",
         Reason::Local => "the client is this very host",
         Reason::Cluster => "the client is one of our own MX hosts",
         Reason::NullSender => "mail with the null sender is not greylisted here",
