@@ -106,6 +106,11 @@ const TABLE: &[Arrows] = &[
             &["arc-swap"],
             // Local time in log lines.
             &["jiff"],
+            // What rules ask of the DNS: the resolver, SPF; rustls only to say that the
+            // resolver's TLS, which comes along with SPF, trusts nobody.
+            &["hickory-resolver", "mail-auth", "rustls"],
+            // Which country a client is in.
+            &["maxminddb"],
         ],
     },
     Arrows {

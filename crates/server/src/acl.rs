@@ -16,6 +16,8 @@ use greylatch_rules::{AclJudgement, AclSet, Diagnostic, GreylistConf, Settings, 
 use greylatch_wording::Format;
 use stat::StatReport;
 
+use crate::facts::Countries;
+
 pub(crate) use amend::{Tagged, tagged_subject, with_footer};
 pub(crate) use message::{Accepted, AclMessage, AclRecipient};
 pub(crate) use rates::{Event, Rates};
@@ -28,6 +30,8 @@ pub(crate) struct Acl {
     pub(crate) rates: Arc<Rates>,
     /// The report on each recipient, where one is wanted.
     stat: Option<StatReport>,
+    /// Which networks are in which country, when the rules name a database.
+    pub(crate) countries: Option<Arc<Countries>>,
 }
 
 /// Bytes kept of a message where the file does not say.
@@ -44,6 +48,7 @@ impl Acl {
             stat: conf.settings.stat.as_ref().map(StatReport::new),
             set: AclSet::new(conf),
             rates,
+            countries: None,
         };
         (acl, diagnostics)
     }

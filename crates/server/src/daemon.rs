@@ -26,6 +26,7 @@ use crate::config::{Config, Identity};
 use crate::connection::Patience;
 use crate::desk::{Desk, DeskSettings};
 use crate::dump::{Changes, Dumping};
+use crate::facts::Facts;
 use crate::instance::Instances;
 use crate::launch::{Personality, StartError, source};
 use crate::listen::{Bound, Sockets};
@@ -175,6 +176,7 @@ pub(crate) fn desk(
             config.greylist.retry_window,
             config.greylist.waiting_max.get(),
         ),
+        facts: Facts::new(config),
         connections: AtomicU32::new(0),
         started: clock::now(),
         reload,

@@ -25,6 +25,7 @@ use crate::acl::AclMessage;
 use crate::clock::{self, monotonic};
 use crate::config::{Config, Mode, OnFailure};
 use crate::dump::Changes;
+use crate::facts::Facts;
 use crate::instance::Instances;
 use crate::lists::{Rulebook, terms, waiting_per_network};
 use crate::observe::Observer;
@@ -41,6 +42,7 @@ pub(crate) struct Desk {
     pub(crate) phrases: Phrases,
     pub(crate) instances: Instances,
     pub(crate) waiting: WaitingNetworks,
+    pub(crate) facts: Facts,
     /// Connections open now.
     pub(crate) connections: AtomicU32,
     pub(crate) started: Timestamp,

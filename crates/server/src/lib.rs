@@ -16,6 +16,7 @@ mod daemon;
 mod desk;
 mod dry;
 mod dump;
+mod facts;
 mod identity;
 mod instance;
 mod launch;

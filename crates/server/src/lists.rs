@@ -18,6 +18,7 @@ use greylatch_rules::{Diagnostic, OwnRules, RuleSet, Severity, Source, Sources, 
 use crate::acl::{Acl, Rates};
 use crate::bypass::Bypass;
 use crate::config::{Config, ForeignRules, Greylisting, NullSender};
+use crate::facts::Countries;
 
 /// What room 4 asks: the bypass first, then the rules.
 pub(crate) struct Rulebook {
@@ -130,6 +131,8 @@ pub(crate) struct ListFiles {
     rates: Arc<Rates>,
     /// The `greylist.conf` that was read last without mistakes.
     good_conf: Option<Source>,
+    /// The database of countries that was read last.
+    countries: Option<(PathBuf, Arc<Countries>)>,
 }
 
 impl ListFiles {
@@ -190,16 +193,38 @@ impl ListFiles {
             .iter()
             .any(|diagnostic| diagnostic.severity == Severity::Error);
         remarks.extend(diagnostics.into_iter().map(Remark::Line));
-        match &self.good_conf {
+        let mut acl = match &self.good_conf {
             Some(good) if faulty => {
                 remarks.push(Remark::Kept(path.clone()));
-                Some(Acl::read(good, self.rates.clone()).0)
+                Acl::read(good, self.rates.clone()).0
             }
             _ => {
                 self.good_conf = Some(source);
-                Some(acl)
+                acl
+            }
+        };
+        let database = acl.settings().geoip_database.as_ref().map(PathBuf::from);
+        acl.countries = database.and_then(|path| self.countries(path, remarks));
+        Some(acl)
+    }
+
+    /// A database of countries; as it was read last when it cannot be read now.
+    fn countries(&mut self, path: PathBuf, remarks: &mut Vec<Remark>) -> Option<Arc<Countries>> {
+        let bytes = fs::read(&path).map_err(|error| reason(&error));
+        match bytes.and_then(Countries::read) {
+            Ok(countries) => self.countries = Some((path, Arc::new(countries))),
+            Err(why) => {
+                let is_same = |(known, _): &(PathBuf, _)| *known == path;
+                let kept = self.countries.as_ref().is_some_and(is_same);
+                if !kept {
+                    self.countries = None;
+                }
+                remarks.push(Remark::Unreadable { path, why, kept });
             }
         }
+        self.countries
+            .as_ref()
+            .map(|(_, countries)| countries.clone())
     }
 
     fn read_all(&mut self, paths: &[PathBuf], remarks: &mut Vec<Remark>) -> Vec<Source> {

@@ -233,6 +233,29 @@ impl LogWriter {
 }
 
 #[cfg(test)]
+impl LogQueue {
+    /// A queue that nobody writes out.
+    pub(crate) fn unwritten() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                pending: Mutex::default(),
+                arrived: Condvar::new(),
+                dropped: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// The lines in it.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let pending = self.lock();
+        let lines = pending.lines.iter();
+        lines
+            .map(|(_, line)| String::from_utf8_lossy(line).into_owned())
+            .collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -254,17 +277,13 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_and_counts() {
-        let queue = LogQueue {
-            shared: Arc::new(Shared {
-                pending: Mutex::default(),
-                arrived: Condvar::new(),
-                dropped: AtomicU64::new(0),
-            }),
-        };
+        let queue = LogQueue::unwritten();
         for _ in 0..2_000 {
             queue.put(Severity(5), &[b'x'; 4_000]);
         }
         assert!(queue.lock().lines.bytes.len() <= QUEUE_MAX + 3);
         assert!(queue.dropped() > 900, "{}", queue.dropped());
+        let written = queue.texts().len();
+        assert_eq!(written as u64 + queue.dropped(), 2_000);
     }
 }

@@ -5,6 +5,8 @@ use greylatch_core::{NewHeader, Seconds};
 use greylatch_rules::Properties;
 use greylatch_wording::PassCause;
 
+use crate::facts::Findings;
+
 /// One message of a connection.
 #[derive(Default)]
 pub(crate) struct AclMessage {
@@ -26,6 +28,8 @@ pub(crate) struct AclMessage {
     pub(crate) headers: Vec<NewHeader>,
     /// The recipients were let through by nothing but a `default` rule.
     pub(crate) by_default: bool,
+    /// What the outside has told about it.
+    pub(crate) findings: Findings,
 }
 
 /// A recipient that was accepted, and what is told of it at the end.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use greylatch_core::{Attempt, Content, Field, Timestamp};
+use greylatch_core::{AddressDialect, Attempt, Content, Field, Timestamp};
 use greylatch_rules::{
     AclJudgement, AclStage, AclSubject, Fact, LocalTime, Message, Next, Properties, RateCounted,
     Scope,
@@ -13,6 +13,7 @@ use greylatch_wording::{
 
 use super::{Acl, AclMessage, Event, without_braces};
 use crate::clock;
+use crate::facts::{About, Inquiry};
 
 /// Who the header says that it is by: what tools that read it look for.
 const PRODUCT: &str = "milter-greylist";
@@ -103,12 +104,13 @@ impl<'a> AclCase<'a> {
         }
     }
 
-    /// Judges, asking for nothing that would take time: what only the network could tell is unknown.
-    pub(crate) fn judge(
+    /// Judges, asking for each fact that it comes to.
+    pub(crate) async fn judge(
         &self,
         acl: &Acl,
         stage: AclStage,
         properties: Properties,
+        inquiry: &mut Inquiry<'_>,
     ) -> (AclJudgement, Vec<Overflow>) {
         let attempt = self.attempt;
         let macros = move |name: &[u8]| attempt.macro_value(without_braces(name));
@@ -144,17 +146,19 @@ impl<'a> AclCase<'a> {
                 size: self.size(),
             }),
         };
-        let expand = |template: &[u8], scope: &Scope<'_>| self.expand_in(template, scope);
+        let about = self.about(acl);
         let mut overflows = Vec::new();
         let mut evaluation = acl.set().evaluate(stage, &subject, properties);
         let mut told = None;
         loop {
+            // Made anew each time: it may not be held while a fact is waited for.
+            let expand = |template: &[u8], scope: &Scope<'_>| self.expand_in(template, scope);
             match evaluation.next(told, &expand) {
                 Next::Done(judgement) => return (*judgement, overflows),
                 Next::Need(Fact::Ratelimit { class, key }) => {
                     told = self.count(acl, class, key, &mut overflows);
                 }
-                Next::Need(_) => told = None,
+                Next::Need(fact) => told = inquiry.look_up(&fact, &about).await,
             }
         }
     }
@@ -162,6 +166,20 @@ impl<'a> AclCase<'a> {
     /// The bytes of the message that have come, as far as they were asked for.
     fn size(&self) -> u64 {
         self.attempt.content().map_or(0, Content::size)
+    }
+
+    /// What facts are about.
+    pub(crate) fn about<'b>(&'b self, acl: &'b Acl) -> About<'b> {
+        let own = self.attempt.macro_value(b"if_addr");
+        let sender = self.sender.strip_prefix(b"<").unwrap_or(&self.sender);
+        About {
+            client: self.client,
+            own: AddressDialect::Strict.parse(own.unwrap_or(&self.own_address)),
+            helo: self.attempt.text(Field::Helo),
+            sender: sender.strip_suffix(b">").unwrap_or(sender),
+            lists: &acl.set().conf().dnsrbls,
+            countries: acl.countries.as_deref(),
+        }
     }
 
     /// Whether a limit is passed, this event counted.

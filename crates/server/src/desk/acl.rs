@@ -9,7 +9,7 @@ mod telling;
 use greylatch_core::{
     Amendment, Attempt, Decision, Field, NewHeader, Outcome, Reason, Ruling, Stage, Verdict,
 };
-use greylatch_rules::{AclAction, AclJudgement, AclStage};
+use greylatch_rules::{AclAction, AclJudgement, AclStage, Fact, MailStatus};
 use greylatch_wording::{Escaping, MilterGreylistLine, PassCause};
 
 use self::judged::{Judged, message_header, report_accepted, rule_id};
@@ -19,6 +19,7 @@ use crate::acl::{
 };
 use crate::bypass::access_passes;
 use crate::clock;
+use crate::facts::Inquiry;
 
 impl Desk {
     /// Judges a recipient, or at its end the message.
@@ -63,7 +64,9 @@ impl Desk {
         (seen, acl): (&AclCase<'_>, &Acl),
     ) -> Verdict {
         let recipient = seen.recipient().unwrap_or_default().to_vec();
-        if let Some((reason, cause)) = self.bypassed(case.attempt, acl) {
+        let mut inquiry = self.facts.inquiry(&mut visitor.message.findings);
+        let bypassed = self.bypassed(case.attempt, (seen, acl), &mut inquiry).await;
+        if let Some((reason, cause)) = bypassed {
             self.observer.count(reason);
             let accepted = Accepted::AtOnce(vec![cause]);
             let recipient = AclRecipient::unjudged(recipient);
@@ -72,7 +75,9 @@ impl Desk {
         }
         let mut properties = std::mem::take(&mut visitor.message.properties);
         properties.next_recipient();
-        let (judgement, overflows) = seen.judge(acl, AclStage::Rcpt, properties);
+        let (judgement, overflows) = seen
+            .judge(acl, AclStage::Rcpt, properties, &mut inquiry)
+            .await;
         self.tell_overflows(acl, &overflows);
         let ruling = self.narrowed(self.acl_ruling(acl, &judgement));
         let decision = self.settle(case, &ruling).await;
@@ -109,7 +114,10 @@ impl Desk {
         (seen, acl): (&AclCase<'_>, &Acl),
     ) -> Verdict {
         let properties = std::mem::take(&mut visitor.message.properties);
-        let (judgement, overflows) = seen.judge(acl, AclStage::Data, properties);
+        let mut inquiry = self.facts.inquiry(&mut visitor.message.findings);
+        let (judgement, overflows) = seen
+            .judge(acl, AclStage::Data, properties, &mut inquiry)
+            .await;
         self.tell_overflows(acl, &overflows);
         let mut message = std::mem::take(&mut visitor.message);
         let refused = match judgement.action {
@@ -230,7 +238,12 @@ impl Desk {
     }
 
     /// Why a recipient passes before any rule is asked.
-    fn bypassed(&self, attempt: &Attempt, acl: &Acl) -> Option<(Reason, PassCause<'static>)> {
+    async fn bypassed(
+        &self,
+        attempt: &Attempt,
+        (seen, acl): (&AclCase<'_>, &Acl),
+        inquiry: &mut Inquiry<'_>,
+    ) -> Option<(Reason, PassCause<'static>)> {
         let settings = acl.settings();
         let asks_login = settings.noauth || acl.set().conf().has_auth_clause;
         let login = attempt.text(Field::Login);
@@ -245,11 +258,30 @@ impl Desk {
             self.tell_line(&line);
             return Some((Reason::Certified, PassCause::Certificate));
         }
+        let asks_spf = settings.nospf || acl.set().conf().has_spf_clause;
+        if !asks_spf && self.passes_spf((seen, acl), inquiry).await {
+            return Some((Reason::SpfPassed, PassCause::Spf(true)));
+        }
         if !settings.noaccessdb && access_passes(attempt) {
             self.tell_line(&MilterGreylistLine::AccessDatabaseBypass);
             return Some((Reason::AccessListed, PassCause::AccessDatabase));
         }
         None
+    }
+
+    /// Whether the sender's domain lets the client send; said once for a message.
+    async fn passes_spf(
+        &self,
+        (seen, acl): (&AclCase<'_>, &Acl),
+        inquiry: &mut Inquiry<'_>,
+    ) -> bool {
+        let about = seen.about(acl);
+        let is_told = inquiry.knows_spf(about.client);
+        let passes = inquiry.look_up(&Fact::Spf(MailStatus::Pass), &about).await;
+        if passes == Some(true) && !is_told {
+            self.tell_line(&MilterGreylistLine::SpfBypass(&seen.log_subject()));
+        }
+        passes == Some(true)
     }
 
     fn acl_ruling(&self, acl: &Acl, judgement: &AclJudgement) -> Ruling {

@@ -1,0 +1,203 @@
+//! What rules ask of the outside: what the DNS says of a client and a sender, and which country
+//! the client is in. Every answer is optional. What comes late, fails, or cannot be asked is
+//! unknown, and a rule that rests on it does not match.
+//!
+//! The only file that knows whether the feature `dns` is built in; without it all is unknown.
+//! Counts of `ratelimit` clauses are no facts of this kind: they are in `acl/rates.rs`.
+
+#[cfg(feature = "dns")]
+mod countries;
+#[cfg(feature = "dns")]
+mod resolver;
+#[cfg(all(test, feature = "dns"))]
+mod scripted;
+#[cfg(all(test, feature = "dns"))]
+mod tests;
+#[cfg(not(feature = "dns"))]
+mod without;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use greylatch_rules::{DnsList, Fact, MailStatus};
+use tokio::time::Instant;
+use tracing::warn;
+
+#[cfg(feature = "dns")]
+pub(crate) use countries::Countries;
+#[cfg(feature = "dns")]
+use resolver::Resolver;
+#[cfg(not(feature = "dns"))]
+pub(crate) use without::Countries;
+#[cfg(not(feature = "dns"))]
+use without::Resolver;
+
+use crate::clock::monotonic;
+use crate::config::Config;
+
+/// Questions to the DNS for one attempt. An SPF check counts as one: how many it may ask in turn
+/// has a limit of its own.
+///
+/// Source: RFC 7208 §4.6.4 (ten terms that ask the DNS).
+const LOOKUPS_MAX: u32 = 10;
+
+/// How long all questions of one attempt may take together.
+const LOOKUPS_TIME: Duration = Duration::from_secs(2);
+
+/// Who can be asked.
+pub(crate) struct Facts {
+    resolver: Option<Resolver>,
+}
+
+/// Whom and what a fact is about.
+pub(crate) struct About<'a> {
+    pub(crate) client: IpAddr,
+    /// The address that the client came to.
+    pub(crate) own: Option<IpAddr>,
+    #[cfg_attr(
+        not(feature = "dns"),
+        expect(dead_code, reason = "only SPF, which is not built in, looks at it")
+    )]
+    pub(crate) helo: &'a [u8],
+    /// The sender without brackets; empty for the null sender.
+    pub(crate) sender: &'a [u8],
+    /// The lists that `Fact::Dnsrbl` speaks of by number.
+    pub(crate) lists: &'a [DnsList],
+    pub(crate) countries: Option<&'a Countries>,
+}
+
+/// What has been found out about a message, the unknown included: its recipients are judged by
+/// the same facts, and one that nobody tells is waited for once.
+#[derive(Default)]
+pub(crate) struct Findings {
+    facts: HashMap<Fact, Option<bool>>,
+    spf: HashMap<IpAddr, Option<MailStatus>>,
+}
+
+/// The questions of one attempt.
+pub(crate) struct Inquiry<'a> {
+    resolver: Option<&'a Resolver>,
+    findings: &'a mut Findings,
+    budget: Budget,
+}
+
+/// What one attempt may still ask.
+struct Budget {
+    lookups: u32,
+    until: Instant,
+}
+
+impl Budget {
+    fn is_spent(&self) -> bool {
+        self.lookups == 0 || monotonic() >= self.until
+    }
+}
+
+impl Facts {
+    /// Asks the name servers of this host, when there are rules that may ask.
+    pub(crate) fn new(config: &Config) -> Self {
+        let resolver = match &config.lists.greylist_conf {
+            Some(_) => Resolver::of_system()
+                .inspect_err(|why| warn!("rules cannot ask the DNS: {why}"))
+                .ok(),
+            None => None,
+        };
+        Self { resolver }
+    }
+
+    /// Begins to ask for an attempt; `findings` is what its message has told so far.
+    pub(crate) fn inquiry<'a>(&'a self, findings: &'a mut Findings) -> Inquiry<'a> {
+        Inquiry {
+            resolver: self.resolver.as_ref(),
+            findings,
+            budget: Budget {
+                lookups: LOOKUPS_MAX,
+                until: monotonic() + LOOKUPS_TIME,
+            },
+        }
+    }
+}
+
+impl Inquiry<'_> {
+    /// Whether it is so; `None` when nobody can tell, or not in time.
+    pub(crate) async fn look_up(&mut self, fact: &Fact, about: &About<'_>) -> Option<bool> {
+        match fact {
+            Fact::Spf(MailStatus::SelfPass) => {
+                let status = self.spf(about.own?, about).await;
+                status.and_then(|found| is_status(found, MailStatus::Pass))
+            }
+            Fact::Spf(status) => {
+                let found = self.spf(about.client, about).await;
+                found.and_then(|found| is_status(found, *status))
+            }
+            Fact::Country(code) => about.countries?.has(code, about.client),
+            Fact::Dnsrbl(_) | Fact::Mx(_) => {
+                if let Some(known) = self.findings.facts.get(fact) {
+                    return *known;
+                }
+                if self.budget.is_spent() {
+                    return None;
+                }
+                let found = self.ask(fact, about).await;
+                self.findings.facts.insert(fact.clone(), found);
+                found
+            }
+            Fact::Dkim(_) | Fact::Tarpit(_) | Fact::Ratelimit { .. } => None,
+        }
+    }
+
+    /// Whether SPF has been asked about this client before.
+    pub(crate) fn knows_spf(&self, client: IpAddr) -> bool {
+        self.findings.spf.contains_key(&client)
+    }
+
+    async fn ask(&mut self, fact: &Fact, about: &About<'_>) -> Option<bool> {
+        let resolver = self.resolver?;
+        let budget = &mut self.budget;
+        match fact {
+            Fact::Dnsrbl(number) => {
+                let list = about.lists.get(*number)?;
+                resolver.is_listed(about.client, list, budget).await
+            }
+            Fact::Mx(prefix) => {
+                let domain = about.sender_domain()?;
+                let near = (about.client, *prefix);
+                resolver.is_near_exchanger(near, domain, budget).await
+            }
+            _ => None,
+        }
+    }
+
+    async fn spf(&mut self, address: IpAddr, about: &About<'_>) -> Option<MailStatus> {
+        if let Some(known) = self.findings.spf.get(&address) {
+            return *known;
+        }
+        if self.budget.is_spent() {
+            return None;
+        }
+        let found = match self.resolver {
+            Some(resolver) => resolver.spf(address, about, &mut self.budget).await,
+            None => None,
+        };
+        self.findings.spf.insert(address, found);
+        found
+    }
+}
+
+impl<'a> About<'a> {
+    /// The domain of the sender; none of the null sender.
+    fn sender_domain(&self) -> Option<&'a str> {
+        let at = self.sender.iter().rposition(|byte| *byte == b'@')?;
+        std::str::from_utf8(self.sender.get(at + 1..)?).ok()
+    }
+}
+
+/// Whether the status asked for is the one found. Of a check that failed for now only that much
+/// is known.
+fn is_status(found: MailStatus, asked: MailStatus) -> Option<bool> {
+    match found {
+        MailStatus::Error if asked != MailStatus::Error => None,
+        found => Some(found == asked),
+    }
+}

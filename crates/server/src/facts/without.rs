@@ -1,0 +1,49 @@
+//! What stands in for the DNS and the database of countries where the feature `dns` is not built
+//! in: nobody can be asked.
+
+use std::net::IpAddr;
+
+use greylatch_rules::{DnsList, MailStatus};
+
+use super::{About, Budget};
+
+const NOT_BUILT_IN: &str = "this program is built without DNS checks";
+
+/// Never there.
+pub(super) enum Resolver {}
+
+/// Never there.
+pub(crate) enum Countries {}
+
+impl Resolver {
+    pub(super) fn of_system() -> Result<Self, &'static str> {
+        Err(NOT_BUILT_IN)
+    }
+
+    pub(super) async fn is_listed(&self, _: IpAddr, _: &DnsList, _: &mut Budget) -> Option<bool> {
+        match *self {}
+    }
+
+    pub(super) async fn is_near_exchanger(
+        &self,
+        _: (IpAddr, u8),
+        _: &str,
+        _: &mut Budget,
+    ) -> Option<bool> {
+        match *self {}
+    }
+
+    pub(super) async fn spf(&self, _: IpAddr, _: &About<'_>, _: &mut Budget) -> Option<MailStatus> {
+        match *self {}
+    }
+}
+
+impl Countries {
+    pub(crate) fn read(_: Vec<u8>) -> Result<Self, String> {
+        Err(NOT_BUILT_IN.into())
+    }
+
+    pub(super) fn has(&self, _: &[u8], _: IpAddr) -> Option<bool> {
+        match *self {}
+    }
+}
