@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::greylister::Endpoint;
 use crate::milter::{MilterClient, Offer};
 use crate::milter_greylist::own_linker;
+use crate::neighbours::Neighbours;
 use crate::peers::{greylatch_binary, peer};
 use crate::process::{Daemon, wait_for};
 
@@ -40,25 +41,25 @@ impl GreylistHost {
     /// # Errors
     /// When it ends, or does not listen within 20 s; the text has what it wrote.
     pub fn start(whose: Whose, folder: &Path, conf: &str, clock: Option<&Clock>) -> Result<Self> {
-        fs::create_dir_all(folder)?;
-        let path = folder.join("greylist.conf");
-        let usual = format!(
-            "socket \"{0}/socket\"\ndumpfile \"{0}/greylist.db\"\nuser \"root\"\n",
-            folder.display()
-        );
-        fs::write(&path, usual + conf)?;
-        let mut command = match whose {
-            Whose::Ours => {
-                let mut command = Command::new(greylatch_binary()?);
-                command.arg("milter-greylist");
-                if let Some(clock) = clock {
-                    clock.rule(&mut command)?;
-                }
-                command
-            }
-            Whose::Real => real(clock)?,
-        };
-        command.args(["-D", "-f"]).arg(&path);
+        let command = command(whose, folder, conf, clock)?;
+        Self::listening(command, folder)
+    }
+
+    /// The same at one of two neighbours, by the real time.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_at(
+        whose: Whose,
+        folder: &Path,
+        conf: &str,
+        (hosts, place): (&Neighbours, usize),
+    ) -> Result<Self> {
+        let command = command(whose, folder, conf, None)?;
+        Self::listening(hosts.run_at(place, &command), folder)
+    }
+
+    fn listening(command: Command, folder: &Path) -> Result<Self> {
         let mut daemon = Daemon::start(command, &folder.join("stderr"))?;
         let socket = Endpoint::Unix(folder.join("socket"));
         wait_for("its socket", START_MAX, || {
@@ -169,6 +170,30 @@ fn rows(path: &Path) -> Vec<String> {
         .collect();
     rows.sort();
     rows
+}
+
+/// The command of a program with its configuration, which is written.
+fn command(whose: Whose, folder: &Path, conf: &str, clock: Option<&Clock>) -> Result<Command> {
+    fs::create_dir_all(folder)?;
+    let path = folder.join("greylist.conf");
+    let usual = format!(
+        "socket \"{0}/socket\"\ndumpfile \"{0}/greylist.db\"\nuser \"root\"\n",
+        folder.display()
+    );
+    fs::write(&path, usual + conf)?;
+    let mut command = match whose {
+        Whose::Ours => {
+            let mut command = Command::new(greylatch_binary()?);
+            command.arg("milter-greylist");
+            if let Some(clock) = clock {
+                clock.rule(&mut command)?;
+            }
+            command
+        }
+        Whose::Real => real(clock)?,
+    };
+    command.args(["-D", "-f"]).arg(&path);
+    Ok(command)
 }
 
 /// The real one, with the libc of its own release.
