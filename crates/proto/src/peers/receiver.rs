@@ -45,13 +45,15 @@ impl PeerConversation {
         }
     }
 
-    /// Ends the connection because there are no peers any more; what is asked just now goes
-    /// unanswered.
-    pub fn dismiss(&mut self) {
-        self.output
-            .extend_from_slice(b"105 No more peers, shutting down!\n");
-        self.asked = None;
-        self.closing = true;
+    /// What takes the place of a connection because there are no peers any more; what is asked
+    /// just then goes unanswered.
+    #[must_use]
+    pub fn dismissed() -> Self {
+        Self {
+            closing: true,
+            output: b"105 No more peers, shutting down!\n".to_vec(),
+            ..Self::new()
+        }
     }
 
     /// Answers a line, or gives what it asks.

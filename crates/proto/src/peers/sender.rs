@@ -127,6 +127,12 @@ impl PeerSender {
         Ok(())
     }
 
+    /// How many events wait for the peer.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.events.len()
+    }
+
     /// A connection to the peer is open.
     pub fn connected(&mut self) {
         self.state = State::Greeting;
