@@ -1,6 +1,7 @@
 //! Room 1, listen: each socket has a task that accepts, each connection a permit and a task.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tracing::{debug, warn};
 use crate::connection::{ConnectionError, Guest, Patience, serve};
 use crate::desk::Desk;
 use crate::listen::Bound;
+use crate::peers;
 
 /// What is spoken at a socket.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub(crate) enum Door {
     Policy(Arc<PolicyOptions>),
     Milter,
     Control,
+    /// Other mail exchangers tell what they saw.
+    Peer,
 }
 
 /// What the tasks that accept share.
@@ -100,7 +104,7 @@ async fn accept_one(
                 let local = stream.local_addr()?;
                 reception.desk.observer.connected_tcp(peer, local);
             }
-            receive(stream, door, reception, permit);
+            receive((stream, peer.ip()), door, reception, permit);
         }
         Listening::Unix(socket) => {
             let (stream, _) = socket.accept().await?;
@@ -108,14 +112,20 @@ async fn accept_one(
                 let local = socket.local_addr()?;
                 reception.desk.observer.connected_unix(local.as_pathname());
             }
-            receive(stream, door, reception, permit);
+            // The address means something to peers only, who come by TCP.
+            let nowhere = Ipv4Addr::UNSPECIFIED.into();
+            receive((stream, nowhere), door, reception, permit);
         }
     }
     Ok(())
 }
 
-fn receive<S>(stream: S, door: &Door, reception: &Reception, permit: OwnedSemaphorePermit)
-where
+fn receive<S>(
+    (stream, from): (S, IpAddr),
+    door: &Door,
+    reception: &Reception,
+    permit: OwnedSemaphorePermit,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Reception {
@@ -140,6 +150,7 @@ where
                 let guest = Guest::of::<MilterConversation>(&desk).with_rules(rules);
                 serve(stream, conversation, guest, patience.of_milter(), stop).await
             }
+            Door::Peer => peers::receive((stream, from), &desk, patience, stop).await,
             Door::Control => {
                 let guest = Guest::of::<ControlConversation>(&desk);
                 serve(stream, ControlConversation::new(), guest, patience, stop).await

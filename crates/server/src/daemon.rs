@@ -34,6 +34,7 @@ use crate::lists::{ListFiles, Remark, Rulebook};
 use crate::log::LogQueue;
 use crate::observe::Observer;
 use crate::paths::store_directory;
+use crate::peers::{self, PEERS_MAX, Peers};
 use crate::phrases::Phrases;
 use crate::takeover;
 use crate::waiting::WaitingNetworks;
@@ -131,6 +132,9 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         tokio::spawn(accept(bound, Door::Control, reception(CONTROLS_MAX)));
     }
     tokio::spawn(sweep(desk.clone()));
+    if let Some(Personality::MilterGreylist { .. }) = personality {
+        tokio::spawn(peers::run(reception(PEERS_MAX)));
+    }
     let dumping = remember(&desk, personality, &reload);
     if let Some(ready) = ready {
         ready();
@@ -181,6 +185,7 @@ pub(crate) fn desk(
         started: clock::now(),
         reload,
         changes: Changes::default(),
+        peers: Peers::default(),
         remembers: watch::Sender::new(false),
     }
 }
@@ -338,6 +343,7 @@ impl Reload {
             return Err("the lists or rules have mistakes".into());
         }
         self.desk.rulebook.store(Arc::new(rulebook));
+        self.desk.peers.reloaded();
         Ok(())
     }
 

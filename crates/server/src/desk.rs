@@ -4,6 +4,7 @@
 mod acl;
 mod administer;
 mod merge;
+mod neighbours;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use greylatch_core::{
-    AddressDialect, Answer, Attempt, Change, Decision, EntryChange, Field, Greylist, IdentityRules,
-    Memory, Network, Notice, Outcome, Reason, Reloaded, Request, Ruling, School, Seconds,
-    Timestamp, Timing, Verdict, decide, settled_by_client,
+    AddressDialect, Answer, Attempt, Change, Decision, Entry, EntryChange, Field, Greylist,
+    IdentityRules, Memory, Network, Notice, Outcome, Reason, Reloaded, Request, Ruling, School,
+    Seconds, Timestamp, Timing, Verdict, decide, settled_by_client,
 };
 use greylatch_store::{AnyStore, Commit, Keying, Keys, Store, StoreError};
 use greylatch_wording::DecisionRecord;
@@ -30,6 +31,7 @@ use crate::instance::Instances;
 use crate::lists::{Rulebook, terms, waiting_per_network};
 use crate::observe::Observer;
 use crate::paths::store_url;
+use crate::peers::Peers;
 use crate::phrases::Phrases;
 use crate::waiting::WaitingNetworks;
 
@@ -50,6 +52,8 @@ pub(crate) struct Desk {
     pub(crate) reload: mpsc::Sender<oneshot::Sender<Reloaded>>,
     /// How often what is remembered has changed.
     pub(crate) changes: Changes,
+    /// The other mail exchangers.
+    pub(crate) peers: Peers,
     /// What another program remembered is taken over, or there is nothing to take over.
     pub(crate) remembers: watch::Sender<bool>,
 }
@@ -241,10 +245,8 @@ impl Desk {
             Err(error) => Err(error),
         };
         match settled {
-            Ok(decision) => {
-                if !decision.change.is_empty() {
-                    self.changes.note();
-                }
+            Ok((decision, before)) => {
+                self.tell_neighbours(case, &decision, before);
                 self.count_waiting(&decision, network, case.now);
                 decision
             }
@@ -273,13 +275,14 @@ impl Desk {
         }
     }
 
+    /// The decision, with the entry that it was made on.
     async fn recall_and_commit(
         &self,
         mut keys: Keys,
         network: Network,
         ruling: &Ruling,
         now: Timestamp,
-    ) -> Result<Decision, StoreError> {
+    ) -> Result<(Decision, Option<Entry>), StoreError> {
         let mut memory = self
             .store
             .load(&keys, |memory| settled_by_client(ruling, memory, now))
@@ -294,14 +297,14 @@ impl Desk {
                 decision = decide(ruling, &memory, now);
             }
             if decision.change.is_empty() {
-                return Ok(decision);
+                return Ok((decision, memory.entry));
             }
             match self.store.commit(&keys, &memory, &decision.change).await? {
-                Commit::Done => return Ok(decision),
+                Commit::Done => return Ok((decision, memory.entry)),
                 Commit::Conflict(current) => memory = current,
             }
         }
-        Ok(decide(ruling, &memory, now))
+        Ok((decide(ruling, &memory, now), memory.entry))
     }
 
     /// Whether as many wait in this network as may.

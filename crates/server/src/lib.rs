@@ -25,6 +25,7 @@ mod lists;
 mod log;
 mod observe;
 mod paths;
+mod peers;
 mod phrases;
 mod privacy;
 mod takeover;

@@ -79,6 +79,9 @@ impl Desk {
             .judge(acl, AclStage::Rcpt, properties, &mut inquiry)
             .await;
         self.tell_overflows(acl, &overflows);
+        if judgement.flushaddr.is_some() {
+            self.flush_by_rule(seen, case, &rule_id(&judgement)).await;
+        }
         let ruling = self.narrowed(self.acl_ruling(acl, &judgement));
         let decision = self.settle(case, &ruling).await;
         self.observer.count(decision.reason);
