@@ -10,8 +10,6 @@ mod countries;
 #[cfg(feature = "dns")]
 mod resolver;
 #[cfg(all(test, feature = "dns"))]
-mod scripted;
-#[cfg(all(test, feature = "dns"))]
 mod tests;
 #[cfg(not(feature = "dns"))]
 mod without;

@@ -1,5 +1,7 @@
 //! Facts as a name server of the test tells them, and what becomes of attempts by them.
 
+mod scripted;
+
 use std::fs;
 
 use greylatch_core::{Answer, Attempt, Field, Reason, Request, Verdict};
@@ -8,7 +10,6 @@ use greylatch_store::Keying;
 use tokio::sync::mpsc;
 
 use super::countries::tests::half_of_it_in_france;
-use super::scripted::{NameServer, Told};
 use super::*;
 use crate::config::ForeignRules;
 use crate::desk::{Desk, Visitor};
@@ -16,6 +17,7 @@ use crate::lists::ListFiles;
 use crate::log::LogQueue;
 use crate::observe::Observer;
 use crate::{backend, daemon};
+use scripted::{NameServer, Told};
 
 /// What the name server says in these tests. Of `late.example` and below it says nothing in time.
 const ZONE: &[(&str, Told)] = &[

@@ -11,8 +11,7 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, MX, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record};
 
-use super::Facts;
-use super::resolver::Resolver;
+use crate::facts::{Facts, resolver::Resolver};
 
 /// What it says to a question.
 #[derive(Clone, Copy)]
