@@ -1,0 +1,255 @@
+//! Ours and the real milter-greylist, the same packets, the same clock: what
+//! differs?
+//!
+//! Answers and changes of messages are compared as they come, log lines by the
+//! message that they tell of, and at the end what both dump. What may differ is
+//! listed in [`Leave`]; all else is reported.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::clock::{Clock, EPISODE_START};
+use crate::greylist_conf::GreylistConf;
+use crate::greylist_host::{GreylistHost, Whose};
+use crate::greylist_traffic::{Session, Sessions};
+use crate::greylister::Endpoint;
+use crate::milter::{MilterClient, Offer};
+use crate::milter_greylist::MilterGreylist;
+use crate::process::scratch_folder;
+
+/// The differences that are allowed, each with its reason in the manual's page
+/// on milter-greylist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Leave {
+    /// The original tells of the longest delay of any message of a connection.
+    DelayOfAnotherMessage,
+    /// After `nolog` the original adds a reason that says nothing.
+    ReasonOfNolog,
+    /// Ours writes a line when a recipient passes after its delay.
+    AcceptanceLine,
+}
+
+/// What came of one configuration.
+#[derive(Debug, Default)]
+pub struct GreylistOutcome {
+    /// Connections to each program.
+    pub sessions: usize,
+    /// Answers to recipients and ends of messages that were compared.
+    pub answers: usize,
+    /// Lines of the original's log that were compared.
+    pub log_lines: usize,
+    /// Rows of the original's dump that were compared.
+    pub rows: usize,
+    /// How often each allowed difference was seen.
+    pub allowed: BTreeMap<Leave, usize>,
+    /// Descriptions of the others.
+    pub differences: Vec<String>,
+}
+
+/// Runs `sessions` random sessions under `conf`.
+///
+/// # Errors
+/// When a program cannot be started, ends, or does not answer at all.
+pub fn compare_greylists(
+    conf: &GreylistConf,
+    seed: u64,
+    sessions: usize,
+) -> Result<GreylistOutcome> {
+    let folder = scratch_folder()?;
+    let mut clock = Clock::new(folder.path(), EPISODE_START)?;
+    let ours = folder.path().join("ours");
+    let text = format!("nospf\n{}", conf.text);
+    // What is put before the statements of each has three lines.
+    let real = MilterGreylist::start(folder.path(), conf.text, &clock)?;
+    let host = GreylistHost::start(Whose::Ours, &ours, &text, Some(&clock))?;
+    let ends = [real.endpoint(), Endpoint::Unix(ours.join("socket"))];
+    let mut traffic = Sessions::new(seed, conf.single);
+    let mut outcome = GreylistOutcome::default();
+    for number in 1..=sessions {
+        let session = traffic.session();
+        if session.at != clock.now() {
+            clock.set(session.at)?;
+        }
+        let [known, tried] = [0, 1].map(|side| play(&ends[side], &session));
+        let about = || format!("{}, seed {seed}, session {number}", conf.name);
+        let known = known.with_context(about)?;
+        let tried = tried.with_context(about)?;
+        outcome.sessions += 1;
+        outcome.compare_answers(&about(), &session, &known, &tried);
+    }
+    // Both write their logs from threads of their own.
+    thread::sleep(Duration::from_millis(300));
+    let known = real.log()?.into_iter().map(|line| line.text).collect();
+    let tried = host.log()?.lines().map(str::to_owned).collect();
+    outcome.compare_logs(conf.name, known, tried);
+    host.stop()?;
+    let known = real.stop().unwrap_or_default();
+    let tried = read_dump(&ours);
+    outcome.compare_dumps(conf, (&known, &tried), clock.now());
+    Ok(outcome)
+}
+
+fn read_dump(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("greylist.db")).unwrap_or_default()
+}
+
+/// What a filter says to each step that both are asked.
+fn play(end: &Endpoint, session: &Session) -> Result<Vec<Vec<String>>> {
+    let mut client = MilterClient::connect(end)?;
+    client.negotiate(Offer::of_version(6))?;
+    let mut heard = Vec::new();
+    for step in &session.steps {
+        if step.command == 'D' {
+            client.send('D', &step.content)?;
+            heard.push(Vec::new());
+            continue;
+        }
+        let said = client.ask(step.command, &step.content)?;
+        // Only these are answered by both.
+        let counts = matches!(step.command, 'R' | 'E') || said.iter().any(|said| said != "c");
+        heard.push(if counts { said } else { Vec::new() });
+    }
+    client.send('Q', b"")?;
+    Ok(heard)
+}
+
+impl GreylistOutcome {
+    fn note(&mut self, allowed: Leave) {
+        *self.allowed.entry(allowed).or_default() += 1;
+    }
+
+    fn compare_answers(
+        &mut self,
+        about: &str,
+        session: &Session,
+        known: &[Vec<String>],
+        tried: &[Vec<String>],
+    ) {
+        for (place, step) in session.steps.iter().enumerate() {
+            let [known, tried] = [known, tried].map(|heard| &heard[place]);
+            self.answers += usize::from(!known.is_empty());
+            if known == tried {
+                continue;
+            }
+            if let Some(allowed) = allowed_answer(step.message, known, tried) {
+                self.note(allowed);
+                continue;
+            }
+            let shown: Vec<String> = session.steps[..=place]
+                .iter()
+                .map(|step| format!("{} {}", step.command, step.content.escape_ascii()))
+                .collect();
+            self.differences.push(format!(
+                "{about} at +{} s:\n  {}\n  original: {known:?}\n  ours:     {tried:?}\n",
+                session.at - EPISODE_START,
+                shown.join("\n  ")
+            ));
+            return;
+        }
+    }
+
+    fn compare_logs(&mut self, name: &str, known: Vec<String>, tried: Vec<String>) {
+        let before = tried.len();
+        let tried: Vec<String> = tried
+            .into_iter()
+            .filter(|line| !line.contains(" accepted after "))
+            .collect();
+        for _ in tried.len()..before {
+            self.note(Leave::AcceptanceLine);
+        }
+        self.log_lines += known.len();
+        let [known, tried] = [by_message(known), by_message(tried)];
+        let mut ids: Vec<&String> = known.keys().chain(tried.keys()).collect();
+        ids.sort();
+        ids.dedup();
+        for id in ids {
+            if known.get(id) != tried.get(id) {
+                self.differences.push(format!(
+                    "{name}: log of {id:?}\n  original: {:#?}\n  ours:     {:#?}\n",
+                    known.get(id),
+                    tried.get(id)
+                ));
+            }
+        }
+    }
+
+    fn compare_dumps(&mut self, conf: &GreylistConf, dumps: (&str, &str), now: i64) {
+        let [known, tried] = [dumps.0, dumps.1].map(|dump| rows(dump, now));
+        self.rows += known.len();
+        if known != tried {
+            let only = |these: &[String], others: &[String]| {
+                let rows = these.iter().filter(|row| !others.contains(row));
+                rows.cloned().collect::<Vec<String>>()
+            };
+            self.differences.push(format!(
+                "{}: dump at +{}\n  only the original: {:#?}\n  only ours: {:#?}\n",
+                conf.name,
+                now - EPISODE_START,
+                only(&known, &tried),
+                only(&tried, &known)
+            ));
+        }
+    }
+}
+
+/// Lines by the queue id before the first colon; others by the text `other`.
+/// Those that tell of files, start and end are left out.
+fn by_message(lines: Vec<String>) -> BTreeMap<String, Vec<String>> {
+    let mut messages: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in lines {
+        let id = line.split_once(": ").map_or("", |(id, _)| id);
+        let is_id = id.starts_with('s') && id.contains('m') && id.len() < 9;
+        let is_rate = line.starts_with("ratelimit overflow");
+        let id = match (is_id, is_rate) {
+            (true, _) => id.to_owned(),
+            (_, true) => "rates".to_owned(),
+            _ => continue,
+        };
+        messages.entry(id).or_default().push(line);
+    }
+    messages
+}
+
+fn allowed_answer(message: usize, known: &[String], tried: &[String]) -> Option<Leave> {
+    let without = |said: &[String]| -> Vec<String> {
+        let own = said
+            .iter()
+            .filter(|one| !one.starts_with("hX-Greylist\\x00"));
+        own.cloned().collect()
+    };
+    let header = |said: &[String]| {
+        let mut own = said.iter();
+        own.find(|one| one.starts_with("hX-Greylist\\x00")).cloned()
+    };
+    if without(known) != without(tried) {
+        return None;
+    }
+    let (known, tried) = (header(known), header(tried));
+    let known = known.unwrap_or_default();
+    if message > 1 && known.contains("Delayed for ") {
+        return Some(Leave::DelayOfAnotherMessage);
+    }
+    let (start, rest) = known.split_once(", ACL ")?;
+    let (_, rest) = rest.split_once(" matched")?;
+    (format!("{start}{rest}") == tried?).then_some(Leave::ReasonOfNolog)
+}
+
+/// The rows that still count, without dates in words, sorted.
+fn rows(dump: &str, now: i64) -> Vec<String> {
+    let mut rows = Vec::new();
+    for line in dump.lines().filter(|line| !line.starts_with('#')) {
+        let row = line.split('#').next().unwrap_or_default().trim_end();
+        let mut words = row.split(['\t', ' ']);
+        let time = words.nth(3).and_then(|time| time.parse::<i64>().ok());
+        let is_over = row.ends_with(" AUTO") && time.is_some_and(|time| time < now);
+        if !row.is_empty() && !is_over {
+            rows.push(row.to_owned());
+        }
+    }
+    rows.sort();
+    rows
+}
