@@ -31,6 +31,10 @@ pub enum Leave {
     ReasonOfNolog,
     /// Ours writes a line when a recipient passes after its delay.
     AcceptanceLine,
+    /// Postfix takes no status of another class than the code's.
+    StatusOfTheCode,
+    /// Sendmail and Postfix read `%%` as `%`, and a lone one as a mistake.
+    PercentDoubled,
 }
 
 /// What came of one configuration.
@@ -62,7 +66,7 @@ pub fn compare_greylists(
     let folder = scratch_folder()?;
     let mut clock = Clock::new(folder.path(), EPISODE_START)?;
     let ours = folder.path().join("ours");
-    let text = format!("nospf\n{}", conf.text);
+    let text = format!("{}nospf\n", conf.text);
     // What is put before the statements of each has three lines.
     let real = MilterGreylist::start(folder.path(), conf.text, &clock)?;
     let host = GreylistHost::start(Whose::Ours, &ours, &text, Some(&clock))?;
@@ -102,13 +106,23 @@ fn play(end: &Endpoint, session: &Session) -> Result<Vec<Vec<String>>> {
     let mut client = MilterClient::connect(end)?;
     client.negotiate(Offer::of_version(6))?;
     let mut heard = Vec::new();
+    let mut accepted = 0;
     for step in &session.steps {
+        // An MTA goes on with a message only when somebody is to get it.
+        if accepted == 0 && matches!(step.command, 'T' | 'L' | 'N' | 'B' | 'E') {
+            heard.push(Vec::new());
+            continue;
+        }
+        if step.command == 'M' {
+            accepted = 0;
+        }
         if step.command == 'D' {
             client.send('D', &step.content)?;
             heard.push(Vec::new());
             continue;
         }
         let said = client.ask(step.command, &step.content)?;
+        accepted += usize::from(step.command == 'R' && said == ["c"]);
         // Only these are answered by both.
         let counts = matches!(step.command, 'R' | 'E') || said.iter().any(|said| said != "c");
         heard.push(if counts { said } else { Vec::new() });
@@ -215,6 +229,11 @@ fn by_message(lines: Vec<String>) -> BTreeMap<String, Vec<String>> {
 }
 
 fn allowed_answer(message: usize, known: &[String], tried: &[String]) -> Option<Leave> {
+    if let ([known], [tried]) = (known, tried)
+        && known.starts_with('y')
+    {
+        return allowed_reply(known, tried);
+    }
     let without = |said: &[String]| -> Vec<String> {
         let own = said
             .iter()
@@ -236,6 +255,18 @@ fn allowed_answer(message: usize, known: &[String], tried: &[String]) -> Option<
     let (start, rest) = known.split_once(", ACL ")?;
     let (_, rest) = rest.split_once(" matched")?;
     (format!("{start}{rest}") == tried?).then_some(Leave::ReasonOfNolog)
+}
+
+fn allowed_reply(known: &str, tried: &str) -> Option<Leave> {
+    let single = tried.replace("%%", "%");
+    if known == single {
+        return Some(Leave::PercentDoubled);
+    }
+    // `y` and the code stand in front.
+    let (code, status) = known.split_at_checked(5)?;
+    let class = code.get(1..2)?;
+    let mended = format!("{code}{class}{}", status.get(1..)?);
+    (mended == single).then_some(Leave::StatusOfTheCode)
 }
 
 /// The rows that still count, without dates in words, sorted.

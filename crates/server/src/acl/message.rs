@@ -18,7 +18,7 @@ pub(crate) struct AclMessage {
     pub(crate) properties: Properties,
     /// How long the slowest recipient had to wait.
     pub(crate) delayed: Option<Seconds>,
-    /// Why others had not.
+    /// Why the last of those who had not to wait had not.
     pub(crate) causes: Vec<PassCause<'static>>,
     /// The rule that decided last, by its id.
     pub(crate) acl: Vec<u8>,
@@ -85,13 +85,8 @@ impl AclMessage {
             Accepted::Waited(length) => {
                 self.delayed = Some(self.delayed.map_or(length, |most| most.max(length)));
             }
-            Accepted::AtOnce(causes) => {
-                for cause in causes {
-                    if !self.causes.contains(&cause) {
-                        self.causes.push(cause);
-                    }
-                }
-            }
+            // Of several, those of the last one are told.
+            Accepted::AtOnce(causes) => self.causes = causes,
         }
     }
 }

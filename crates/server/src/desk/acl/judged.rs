@@ -67,7 +67,6 @@ impl Judged<'_> {
             of(&FormatValues {
                 groups: &groups,
                 properties: Some(&properties),
-                outcome: Some(self.decision.outcome),
                 rule,
                 rule_in_hand: rule,
                 elapsed: self.decision.age,
