@@ -63,6 +63,11 @@ fn each_mistake_is_told_with_its_place_and_its_cure() {
 
 #[test]
 fn a_listing_tells_what_became_of_each_statement() {
+    for word in ["unbracket", "delayedreject", "logexpired"] {
+        let (conf, _) = read(word.as_bytes());
+        let why = "this is not done here".to_owned();
+        assert_eq!(conf.statements[0].fate, Fate::NoEffect(why), "{word}");
+    }
     let text = "greylist 5m # five\nmultiracl\np0fsock \"/p\"\n\
                 racl whitelist \\ # two lines\n  p0f \"Linux\"\nquiet please\n\
                 racl greylist default\nracl blacklist from /x/\n";
@@ -120,6 +125,8 @@ fn differences_from_the_original_are_listed_where_they_are() {
             None,
         ),
         (r"racl greylist domain /x$/", None),
+        ("dacl blacklist dkim fail", Some("dkim is not found out")),
+        ("racl whitelist tarpit 5s", Some("tarpit is not found out")),
         (r#"list "l" from { /x$/ }"#, Some(pattern)),
         (r#"ratelimit "r" rcpt 1 / 9s"#, Some("ends with a")),
         (r#"ratelimit "r" rcpt 1 / 10s"#, None),

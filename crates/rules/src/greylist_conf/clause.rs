@@ -52,7 +52,10 @@ impl Reader<'_> {
                 Asked::Test(Test::Spf(self.status()?.unwrap_or(MailStatus::Pass)))
             }
             // The original wants a word here; its manual allows none.
-            "dkim" => Asked::Test(Test::Dkim(self.status()?.unwrap_or(MailStatus::Pass))),
+            "dkim" => {
+                self.never_known("dkim");
+                Asked::Test(Test::Dkim(self.status()?.unwrap_or(MailStatus::Pass)))
+            }
             "geoip" => self.country()?,
             "mx" => match self.cursor.prefix(128)? {
                 Some(prefix) => Asked::Test(Test::Mx(prefix)),
@@ -69,7 +72,10 @@ impl Reader<'_> {
                 Asked::Test(Test::RcptCount(self.comparison()?))
             }
             "msgsize" => Asked::Test(Test::MsgSize(self.comparison()?)),
-            "tarpit" => Asked::Test(Test::Tarpit(self.time_of_rule("a time to wait")?)),
+            "tarpit" => {
+                self.never_known("tarpit");
+                Asked::Test(Test::Tarpit(self.time_of_rule("a time to wait")?))
+            }
             "log" => self.log()?,
             "set" | "rset" => self.assignment(word.text == "rset")?,
             "spamd" => self.spamd()?,

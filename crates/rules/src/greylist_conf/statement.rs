@@ -151,6 +151,9 @@ impl<'a> Reader<'a> {
         };
         if let Some(switch) = self.tree.settings.switch(&word.text) {
             *switch = true;
+            if NOT_DONE.contains(&word.text.as_str()) {
+                self.no_effect("this is not done here");
+            }
             return self.end();
         }
         match word.text.as_str() {
@@ -169,6 +172,13 @@ impl<'a> Reader<'a> {
             }
         }
         self.end()
+    }
+
+    /// That a clause is read, and rests on a fact that nobody finds out.
+    pub(super) fn never_known(&mut self, word: &str) {
+        self.differences.push(format!(
+            "{word} is not found out here, so the rule never matches"
+        ));
     }
 
     /// That nothing more stands here.
@@ -257,3 +267,6 @@ const STATEMENT_CURE: &str =
 
 /// How much of a statement a listing shows, in bytes.
 const STATEMENT_SHOWN_MAX: usize = 200;
+
+/// Settings of milter-greylist that are read and change nothing.
+const NOT_DONE: [&str; 3] = ["unbracket", "delayedreject", "logexpired"];

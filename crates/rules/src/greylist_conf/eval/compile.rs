@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::index::Index;
 use super::judgement::{ClauseKind, Why};
 use crate::greylist_conf::GreylistConf;
-use crate::greylist_conf::tree::{AclRule, AssignedValue, Assignment, Clause, Test};
+use crate::greylist_conf::tree::{AclRule, Clause, Test};
 
 /// How the rules of a file are evaluated.
 pub(super) struct Plan {
@@ -183,37 +183,8 @@ impl Compiler<'_> {
 
 /// Whether some template has `%g`.
 fn wants_groups(conf: &GreylistConf) -> bool {
-    let of_rules = conf.rules.iter().flat_map(templates);
-    let keys = conf.ratelimits.iter().map(|limit| limit.key.as_slice());
-    let stat = conf.settings.stat.iter().map(|stat| stat.format.as_slice());
-    let mut all = of_rules.chain(keys).chain(stat);
+    let mut all = conf.templates();
     all.any(|template| template.windows(2).any(|pair| pair == b"%g"))
-}
-
-fn templates(rule: &AclRule) -> impl Iterator<Item = &[u8]> {
-    let values = &rule.values;
-    let header = values
-        .addheader
-        .as_ref()
-        .map(|header| header.text.as_slice());
-    let texts = [
-        &values.code,
-        &values.ecode,
-        &values.msg,
-        &values.report,
-        &values.addfooter,
-        &values.subjtag,
-    ];
-    let texts = texts.into_iter().filter_map(|text| text.as_deref());
-    let clauses = rule.clauses.iter().filter_map(|clause| match &clause.test {
-        Test::Log(template) => Some(template.as_slice()),
-        Test::Set(Assignment {
-            value: AssignedValue::Template(template),
-            ..
-        }) => Some(template.as_slice()),
-        _ => None,
-    });
-    texts.chain(header).chain(clauses)
 }
 
 #[cfg(test)]
