@@ -54,19 +54,21 @@ pub struct GreylistOutcome {
     pub differences: Vec<String>,
 }
 
-/// Runs `sessions` random sessions under `conf`.
+/// Runs `sessions` random sessions under `conf`; `ours` stands in for its
+/// statements on our side, to see that a difference is noticed.
 ///
 /// # Errors
 /// When a program cannot be started, ends, or does not answer at all.
 pub fn compare_greylists(
     conf: &GreylistConf,
+    ours: Option<&str>,
     seed: u64,
     sessions: usize,
 ) -> Result<GreylistOutcome> {
     let folder = scratch_folder()?;
     let mut clock = Clock::new(folder.path(), EPISODE_START)?;
+    let text = format!("{}nospf\n", ours.unwrap_or(conf.text));
     let ours = folder.path().join("ours");
-    let text = format!("{}nospf\n", conf.text);
     // What is put before the statements of each has three lines.
     let real = MilterGreylist::start(folder.path(), conf.text, &clock)?;
     let host = GreylistHost::start(Whose::Ours, &ours, &text, Some(&clock))?;
@@ -83,18 +85,30 @@ pub fn compare_greylists(
         let known = known.with_context(about)?;
         let tried = tried.with_context(about)?;
         outcome.sessions += 1;
-        outcome.compare_answers(&about(), &session, &known, &tried);
+        outcome.compare_answers((conf, &about()), &session, &known, &tried);
     }
     // Both write their logs from threads of their own.
-    thread::sleep(Duration::from_millis(300));
-    let known = real.log()?.into_iter().map(|line| line.text).collect();
-    let tried = host.log()?.lines().map(str::to_owned).collect();
+    let known = when_quiet(|| Ok(real.log()?.into_iter().map(|line| line.text).collect()))?;
+    let tried = when_quiet(|| Ok(host.log()?.lines().map(str::to_owned).collect()))?;
     outcome.compare_logs(conf.name, known, tried);
     host.stop()?;
-    let known = real.stop().unwrap_or_default();
+    let known = real.stop()?;
     let tried = read_dump(&ours);
     outcome.compare_dumps(conf, (&known, &tried), clock.now());
     Ok(outcome)
+}
+
+/// What a log holds once it has grown no more for a while.
+fn when_quiet(log: impl Fn() -> Result<Vec<String>>) -> Result<Vec<String>> {
+    let mut before = log()?;
+    loop {
+        thread::sleep(Duration::from_millis(300));
+        let now = log()?;
+        if now.len() == before.len() {
+            return Ok(now);
+        }
+        before = now;
+    }
 }
 
 fn read_dump(folder: &Path) -> String {
@@ -138,18 +152,23 @@ impl GreylistOutcome {
 
     fn compare_answers(
         &mut self,
-        about: &str,
+        (conf, about): (&GreylistConf, &str),
         session: &Session,
         known: &[Vec<String>],
         tried: &[Vec<String>],
     ) {
+        let all = known;
         for (place, step) in session.steps.iter().enumerate() {
             let [known, tried] = [known, tried].map(|heard| &heard[place]);
             self.answers += usize::from(!known.is_empty());
             if known == tried {
                 continue;
             }
-            if let Some(allowed) = allowed_answer(step.message, known, tried) {
+            let earlier = session.steps[..place].iter().zip(all);
+            let accepted_before = earlier
+                .filter(|(one, said)| one.command == 'R' && **said == ["c"])
+                .any(|(one, _)| one.message < step.message);
+            if let Some(allowed) = allowed_answer(conf, accepted_before, known, tried) {
                 self.note(allowed);
                 continue;
             }
@@ -228,11 +247,16 @@ fn by_message(lines: Vec<String>) -> BTreeMap<String, Vec<String>> {
     messages
 }
 
-fn allowed_answer(message: usize, known: &[String], tried: &[String]) -> Option<Leave> {
+fn allowed_answer(
+    conf: &GreylistConf,
+    accepted_before: bool,
+    known: &[String],
+    tried: &[String],
+) -> Option<Leave> {
     if let ([known], [tried]) = (known, tried)
         && known.starts_with('y')
     {
-        return allowed_reply(known, tried);
+        return allowed_reply(conf, known, tried);
     }
     let without = |said: &[String]| -> Vec<String> {
         let own = said
@@ -247,20 +271,35 @@ fn allowed_answer(message: usize, known: &[String], tried: &[String]) -> Option<
     if without(known) != without(tried) {
         return None;
     }
-    let (known, tried) = (header(known), header(tried));
-    let known = known.unwrap_or_default();
-    if message > 1 && known.contains("Delayed for ") {
-        return Some(Leave::DelayOfAnotherMessage);
+    let [known, tried] = [known, tried].map(|said| header(said).unwrap_or_default());
+    if let Some(delay) = delay_in(&known) {
+        // Both have two digits or more in each part, so that the longer text or the greater one is
+        // the longer time.
+        let own = delay_in(&tried).unwrap_or_default();
+        let is_longer = (own.len(), own) < (delay.len(), delay);
+        return (accepted_before && is_longer).then_some(Leave::DelayOfAnotherMessage);
+    }
+    if conf.name != "nolog" {
+        return None;
     }
     let (start, rest) = known.split_once(", ACL ")?;
     let (_, rest) = rest.split_once(" matched")?;
-    (format!("{start}{rest}") == tried?).then_some(Leave::ReasonOfNolog)
+    (format!("{start}{rest}") == tried).then_some(Leave::ReasonOfNolog)
 }
 
-fn allowed_reply(known: &str, tried: &str) -> Option<Leave> {
+/// How long a header says that its message was delayed.
+fn delay_in(header: &str) -> Option<&str> {
+    let (_, rest) = header.split_once("Delayed for ")?;
+    rest.split_once(' ').map(|(delay, _)| delay)
+}
+
+fn allowed_reply(conf: &GreylistConf, known: &str, tried: &str) -> Option<Leave> {
     let single = tried.replace("%%", "%");
     if known == single {
         return Some(Leave::PercentDoubled);
+    }
+    if !conf.text.contains(" code ") {
+        return None;
     }
     // `y` and the code stand in front.
     let (code, status) = known.split_at_checked(5)?;
