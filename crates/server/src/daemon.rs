@@ -14,7 +14,7 @@ use greylatch_proto::{PolicyOptions, UnknownRequest};
 use greylatch_store::{Keying, Store, StoreError};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, SetOnce, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
@@ -186,7 +186,7 @@ pub(crate) fn desk(
         reload,
         changes: Changes::default(),
         peers: Peers::default(),
-        remembers: watch::Sender::new(false),
+        remembers: SetOnce::new(),
     }
 }
 
@@ -368,7 +368,7 @@ fn remember(
             let (desk, reload) = (desk.clone(), reload.clone());
             tokio::spawn(async move {
                 takeover::run(&desk, &dbdir, &reload.config).await;
-                desk.remembers.send_replace(true);
+                desk.memory_is_whole();
             });
             None
         }
@@ -377,7 +377,7 @@ fn remember(
             Some(Dumping::start(desk.clone(), dumpfile, store.as_deref()))
         }
         None => {
-            desk.remembers.send_replace(true);
+            desk.memory_is_whole();
             None
         }
     }

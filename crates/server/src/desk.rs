@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use greylatch_core::{
     AddressDialect, Answer, Attempt, Change, Decision, Entry, EntryChange, Field, Greylist,
     IdentityRules, Memory, Network, Notice, Outcome, Reason, Reloaded, Request, Ruling, School,
@@ -19,7 +19,7 @@ use greylatch_core::{
 };
 use greylatch_store::{AnyStore, Commit, Keying, Keys, Store, StoreError};
 use greylatch_wording::DecisionRecord;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{SetOnce, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::acl::AclMessage;
@@ -55,7 +55,7 @@ pub(crate) struct Desk {
     /// The other mail exchangers.
     pub(crate) peers: Peers,
     /// What another program remembered is taken over, or there is nothing to take over.
-    pub(crate) remembers: watch::Sender<bool>,
+    pub(crate) remembers: SetOnce<()>,
 }
 
 /// What the configuration says of judging.
@@ -154,7 +154,8 @@ impl Desk {
                 self.observer.count(Reason::Unreadable);
                 Answer::Verdict(Verdict::Pass { header: None })
             }
-            other => self.administer(other).await,
+            // Boxed, as is judging by an ACL, so that those who ask most carry no room for it.
+            other => Box::pin(self.administer(other)).await,
         }
     }
 
@@ -165,11 +166,11 @@ impl Desk {
 
     async fn judge(&self, visitor: &mut Visitor, attempt: &Attempt) -> Verdict {
         let rulebook = match &visitor.rules {
-            Some(rules) => rules.clone(),
-            None => self.rulebook.load_full(),
+            Some(rules) => Guard::from_inner(rules.clone()),
+            None => self.rulebook.load(),
         };
         if let Some(acl) = rulebook.acl() {
-            return self.judge_by_acl(visitor, attempt, acl).await;
+            return Box::pin(self.judge_by_acl(visitor, attempt, acl)).await;
         }
         let case = self.open(attempt, clock::now());
         let (ruling, rule) = rulebook.rule(attempt, case.client);
@@ -183,7 +184,9 @@ impl Desk {
             self.notice(visitor, &Notice::UnreadableAddress(text));
         }
         let header = self.header(&case, &decision);
-        let rule = rule.and_then(|rule| rulebook.rule_text(rule));
+        let rule = rule
+            .filter(|_| self.observer.writes_fields())
+            .and_then(|rule| rulebook.rule_text(rule));
         let record = DecisionRecord {
             frontend: visitor.frontend,
             attempt,
@@ -263,15 +266,20 @@ impl Desk {
         }
     }
 
+    /// What another program remembered is taken over: who waited for it goes on.
+    pub(crate) fn memory_is_whole(&self) {
+        // Said again, it changes nothing.
+        let _ = self.remembers.set(());
+    }
+
     /// Until memory is taken over a known sender looks like a new one, so nobody is judged by it.
     async fn wait_for_memory(&self) -> Result<(), StoreError> {
-        if *self.remembers.borrow() {
+        if self.remembers.initialized() {
             return Ok(());
         }
-        let mut remembers = self.remembers.subscribe();
-        match timeout(MEMORY_WAIT, remembers.wait_for(|done| *done)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(StoreError::Opening),
+        match timeout(MEMORY_WAIT, self.remembers.wait()).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(StoreError::Opening),
         }
     }
 

@@ -62,7 +62,7 @@ pub fn look_dry(
     // Nobody asks this desk for a reload.
     let (reload, _) = mpsc::channel(1);
     let desk = daemon::desk(&config, rulebook, backend, observer, reload);
-    desk.remembers.send_replace(true);
+    desk.memory_is_whole();
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -99,7 +99,7 @@ impl Keeper {
             _ = &mut ended => return,
             read = reading::run(&self.desk, &self.path, &self.mark) => read,
         };
-        self.desk.remembers.send_replace(true);
+        self.desk.memory_is_whole();
         match read {
             Ok(reading::Found::Same) => self.written = self.desk.changes.count(),
             // What the file has not is to come into it.

@@ -262,7 +262,7 @@ impl Daemon {
         let (reload, _) = mpsc::channel(1);
         let mut desk = daemon::desk(&config, rulebook, backend, observer, reload);
         desk.facts = NameServer::start(ZONE).facts();
-        desk.remembers.send_replace(true);
+        desk.memory_is_whole();
         Self {
             desk,
             log,
