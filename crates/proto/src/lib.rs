@@ -10,6 +10,7 @@ mod conversation;
 mod milter;
 mod peers;
 mod policy;
+mod reply;
 
 pub use control::{
     ControlConversation, DecodeError, decode_answer, encode_request, record_from_json,

@@ -20,9 +20,10 @@ use greylatch_core::{Amendment, Answer, Attempt, Field, NewHeader, Notice, Reque
 
 use self::negotiation::Agreement;
 use self::session::Session;
-use self::texts::{Class, push_reply};
+use self::texts::push_reply;
 use self::wire::{Packet, command, reply};
 use crate::conversation::{Conversation, ProtocolError, Step, Ticket};
+use crate::reply::Class;
 
 /// How the protocol is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A verdict's text as a reply that every MTA takes.
+//! A reply as the packet of a milter.
 //!
 //! Source: Sendmail's `libmilter/docs/smfi_setreply.html` and `smfi_setmlreply.html` (class of the
 //! code, at most 32 lines of 980 bytes, no line end within); traces of Sendmail 8.17.1 and Postfix
@@ -9,61 +9,17 @@
 use greylatch_core::Reply;
 
 use super::wire;
-
-/// Defer or refuse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    Defer,
-    Refuse,
-}
+use crate::reply::{Class, ReplyParts};
 
 /// Bytes of one line of a reply, and lines.
 const LINE_MAX: usize = 980;
 const LINES_MAX: usize = 32;
 
-impl Class {
-    /// The first digit of its codes.
-    fn digit(self) -> u8 {
-        match self {
-            Self::Defer => b'4',
-            Self::Refuse => b'5',
-        }
-    }
-
-    /// The reply code and the enhanced status where the text brings none.
-    fn status(self) -> [&'static [u8]; 2] {
-        match self {
-            Self::Defer => [b"451", b"4.7.1"],
-            Self::Refuse => [b"550", b"5.7.1"],
-        }
-    }
-
-    /// What is said in place of a text that an MTA would not take.
-    fn plain_text(self) -> &'static [u8] {
-        match self {
-            Self::Defer => b"Greylisted, please try again later",
-            Self::Refuse => b"Mail from you is not accepted here",
-        }
-    }
-}
-
 /// Adds the packet with this reply.
 pub(super) fn push_reply(out: &mut Vec<u8>, class: Class, reply: &Reply) {
-    let [code, status] = class.status();
-    let told = Told::read(&reply.text, reply.has_status);
-    let fits = told
-        .code
-        .is_none_or(|code| code.first() == Some(&class.digit()))
-        && told.text.len() <= LINE_MAX * LINES_MAX
-        && told.text.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    let (code, status, text) = if fits {
-        let code = told.code.unwrap_or(code);
-        (code, told.status.unwrap_or(status), told.text)
-    } else {
-        (code, status, class.plain_text())
-    };
+    let parts = ReplyParts::of(class, reply, LINE_MAX * LINES_MAX);
     wire::push(out, wire::reply::REPLY_CODE, |out| {
-        let mut lines = text.chunks(LINE_MAX).peekable();
+        let mut lines = parts.text().chunks(LINE_MAX).peekable();
         let mut next = Some(lines.next().unwrap_or_default());
         while let Some(line) = next {
             next = lines.next();
@@ -71,71 +27,11 @@ pub(super) fn push_reply(out: &mut Vec<u8>, class: Class, reply: &Reply) {
                 Some(_) => (b'-', b"\r\n"),
                 None => (b' ', b"\0"),
             };
-            out.extend_from_slice(code);
-            out.push(separator);
-            // Code and status are of one class, or Postfix takes neither.
-            out.push(class.digit());
-            out.extend_from_slice(status.get(1..).unwrap_or_default());
-            out.push(b' ');
+            parts.push_status(separator, out);
             push_doubled(out, line);
             out.extend_from_slice(end);
         }
     });
-}
-
-/// A text and what status it brings.
-struct Told<'a> {
-    code: Option<&'a [u8]>,
-    status: Option<&'a [u8]>,
-    text: &'a [u8],
-}
-
-impl<'a> Told<'a> {
-    fn read(text: &'a [u8], has_status: bool) -> Self {
-        let mut told = Self {
-            code: None,
-            status: None,
-            text,
-        };
-        if !has_status {
-            return told;
-        }
-        if let Some((word, rest)) = word(told.text)
-            && is_code(word)
-        {
-            (told.code, told.text) = (Some(word), rest);
-        }
-        if let Some((word, rest)) = word(told.text)
-            && is_enhanced(word)
-        {
-            (told.status, told.text) = (Some(word), rest);
-        }
-        told
-    }
-}
-
-/// The first word and what stands behind the blank after it.
-fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr::memchr(b' ', text).unwrap_or(text.len());
-    let (word, rest) = text.split_at_checked(end)?;
-    Some((word, rest.get(1..).unwrap_or_default()))
-}
-
-/// Source: RFC 5321 §4.2.
-fn is_code(word: &[u8]) -> bool {
-    word.len() == 3 && word.iter().all(u8::is_ascii_digit)
-}
-
-/// Source: RFC 3463 §2.
-fn is_enhanced(word: &[u8]) -> bool {
-    let parts: Vec<&[u8]> = word.split(|byte| *byte == b'.').collect();
-    let [class, subject, detail] = parts[..] else {
-        return false;
-    };
-    let number = |part: &[u8], digits| {
-        (1..=digits).contains(&part.len()) && part.iter().all(u8::is_ascii_digit)
-    };
-    matches!(class, b"4" | b"5") && number(subject, 3) && number(detail, 3)
 }
 
 fn push_doubled(out: &mut Vec<u8>, text: &[u8]) {
