@@ -31,6 +31,7 @@
 //! - `sendmail`, `milter-greylist`: see `conformance/src/sendmail.rs` and
 //!   `milter_greylist.rs`. The second is of another release than the system may
 //!   be, so its root has a libc of its own.
+//! - `opensmtpd`: see `conformance/src/opensmtpd.rs`.
 //! - `miltertest`: `ROOT/usr/bin/miltertest`.
 //!
 //! Source: postconf(5) `import_environment`.
@@ -104,6 +105,33 @@ const PEERS: &[Peer] = &[
             "perl",
             "perl-modules-*",
             "procps",
+            "sysvinit-utils",
+        ],
+        release: None,
+    },
+    Peer {
+        name: "opensmtpd",
+        also: &[],
+        // Its installation, and what adds its users.
+        without: &[
+            "ed",
+            "libacl1",
+            "libbz2-1.0",
+            "libfile-find-rule-perl",
+            "libgdbm*",
+            "liblzma5",
+            "libmd0",
+            "libnumber-compare-perl",
+            "libpcre2-8-0",
+            "libperl*",
+            "libselinux1",
+            "libsemanage*",
+            "libsepol*",
+            "libtext-glob-perl",
+            "libzstd1",
+            "lsb-base",
+            "perl",
+            "perl-modules-*",
             "sysvinit-utils",
         ],
         release: None,
