@@ -6,8 +6,16 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use conformance::{greylatch_binary, scratch_folder};
 
-const COMMANDS: [&str; 8] = [
-    "ask", "check", "entries", "generate", "postgrey", "reload", "serve", "status",
+const COMMANDS: [&str; 9] = [
+    "ask",
+    "check",
+    "entries",
+    "filter-opensmtpd",
+    "generate",
+    "postgrey",
+    "reload",
+    "serve",
+    "status",
 ];
 
 #[test]

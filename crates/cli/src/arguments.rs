@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use greylatch_core::Seconds;
+use greylatch_server::Endpoint;
 
 /// A greylisting server for mail: a latch that lifts on the second try.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Let the running server read its lists and rules again.
     Reload(ControlArguments),
+    /// Be a filter of OpenSMTPD, which starts this in a line of smtpd.conf.
+    FilterOpensmtpd(FilterOpensmtpdArguments),
     /// Write completions or manual pages.
     #[command(subcommand)]
     Generate(Generate),
@@ -173,6 +176,25 @@ pub(crate) enum StandingArgument {
 pub(crate) enum ForeignArgument {
     /// The dump file of milter-greylist, commonly greylist.db.
     MilterGreylist,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FilterOpensmtpdArguments {
+    /// Where the server is asked, one of its policy sockets: HOST:PORT or unix:PATH.
+    #[arg(long, value_name = "SOCKET", default_value = "127.0.0.1:10023")]
+    pub(crate) policy: Endpoint,
+    /// When it is decided.
+    #[arg(long, value_name = "PHASE", default_value = "rcpt-to")]
+    pub(crate) at: PhaseArgument,
+}
+
+/// A phase of the SMTP dialogue at which a filter decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PhaseArgument {
+    /// At each recipient, before it is known whether there is such a one.
+    RcptTo,
+    /// Once for all recipients that were accepted.
+    Data,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ mod check;
 mod control;
 mod detach;
 mod entries;
+mod filter_opensmtpd;
 mod milter_greylist;
 mod postgrey;
 mod reload;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Entries(arguments) => entries::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
+        Command::FilterOpensmtpd(arguments) => filter_opensmtpd::run(&arguments),
         Command::Generate(what) => generate(&what),
         Command::Postgrey(arguments) => return postgrey::run(&arguments.words),
         Command::MilterGreylist(arguments) => return milter_greylist::run(&arguments.words),

@@ -9,6 +9,8 @@ pub enum Notice {
     UnknownRequest(Vec<u8>),
     /// A request without an attribute that is needed; the attribute's name.
     MissingAttribute(&'static str),
+    /// The other side speaks a version that is not spoken here; the version as sent.
+    UnknownVersion(Vec<u8>),
     /// A client address that cannot be read; the text as sent.
     UnreadableAddress(Vec<u8>),
 }

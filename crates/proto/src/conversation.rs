@@ -72,6 +72,18 @@ pub enum ProtocolError {
         /// The longest request that is read.
         max: usize,
     },
+    /// An answer does not end.
+    #[error("an answer is longer than {max} bytes")]
+    AnswerTooLong {
+        /// The longest answer that is read.
+        max: usize,
+    },
+    /// An answer does not say what to do.
+    #[error("an answer has no action")]
+    NoAction,
+    /// More was said than was asked for, so that what comes next cannot be told from it.
+    #[error("more was answered than was asked")]
+    Unasked,
     /// A packet is longer than any MTA sends unasked.
     #[error("a packet is longer than {max} bytes")]
     PacketTooLong {

@@ -8,6 +8,7 @@
 mod control;
 mod conversation;
 mod milter;
+mod opensmtpd;
 mod peers;
 mod policy;
 mod reply;
@@ -18,5 +19,8 @@ pub use control::{
 };
 pub use conversation::{Conversation, ProtocolError, Step, Ticket};
 pub use milter::{ContentWanted, MilterConversation, MilterOptions};
+pub use opensmtpd::{AskAt, FilterConversation};
 pub use peers::{PeerConversation, PeerNotice, PeerSender, PeerStep, Unqueued};
-pub use policy::{PolicyConversation, PolicyOptions, UnknownRequest};
+pub use policy::{
+    PolicyAnswer, PolicyConversation, PolicyOptions, UnknownRequest, encode_question,
+};

@@ -7,6 +7,7 @@
 //! Source: Postfix SMTPD_POLICY_README, "Protocol description" and "Simple policy client/server
 //! configuration"; Postgrey 1.37 as observed by running it.
 
+mod asker;
 mod attribute;
 mod draft;
 mod line;
@@ -20,6 +21,7 @@ use self::draft::{Complete, Draft};
 use self::line::{Line, PartialLine};
 use crate::conversation::{Conversation, Notices, ProtocolError, REQUEST_MAX, Step, Ticket};
 
+pub use self::asker::{PolicyAnswer, encode_question};
 pub(crate) use self::attribute::{FIELDS, field_named};
 
 /// How the protocol is spoken.

@@ -76,6 +76,16 @@ impl<'a> ReplyParts<'a> {
         }
     }
 
+    /// The same with the usual code in place of 421, upon which an MTA closes the session and what it
+    /// has said of other recipients is lost.
+    pub(crate) fn keeping_the_session(self) -> Self {
+        let code = match self.code {
+            b"421" => self.class.status()[0],
+            code => code,
+        };
+        Self { code, ..self }
+    }
+
     /// The text without code and status.
     pub(crate) fn text(&self) -> &'a [u8] {
         self.text
@@ -131,12 +141,12 @@ fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Whether it is a reply code. Source: RFC 5321 §4.2.
-fn is_code(word: &[u8]) -> bool {
+pub(crate) fn is_code(word: &[u8]) -> bool {
     word.len() == 3 && word.iter().all(u8::is_ascii_digit)
 }
 
 /// Whether it is an enhanced status of a deferral or refusal. Source: RFC 3463 §2.
-fn is_enhanced(word: &[u8]) -> bool {
+pub(crate) fn is_enhanced(word: &[u8]) -> bool {
     let parts: Vec<&[u8]> = word.split(|byte| *byte == b'.').collect();
     let [class, subject, detail] = parts[..] else {
         return false;

@@ -4,6 +4,8 @@
 mod control;
 #[path = "../../../fuzz/checks/milter.rs"]
 mod milter;
+#[path = "../../../fuzz/checks/opensmtpd.rs"]
+mod opensmtpd;
 #[path = "../../../fuzz/checks/peers.rs"]
 mod peers;
 #[path = "../../../fuzz/checks/policy.rs"]
@@ -31,4 +33,9 @@ fn the_policy_protocol_withstands_its_corpus() {
 #[test]
 fn the_milter_protocol_withstands_its_corpus() {
     replay("milter", milter::check);
+}
+
+#[test]
+fn the_filter_protocol_withstands_its_corpus() {
+    replay("opensmtpd", opensmtpd::check);
 }

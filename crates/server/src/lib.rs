@@ -17,6 +17,7 @@ mod desk;
 mod dry;
 mod dump;
 mod facts;
+mod filter;
 mod identity;
 mod instance;
 mod launch;
@@ -33,6 +34,7 @@ mod waiting;
 
 pub use config::*;
 pub use dry::{Review, look_dry, review};
+pub use filter::run_filter;
 pub use identity::OwnerError;
 pub use launch::{Launch, Personality, StartError, run};
 pub use listen::ListenError;

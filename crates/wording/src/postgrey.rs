@@ -161,6 +161,10 @@ pub fn postgrey_notice(out: &mut Vec<u8>, notice: &Notice) -> Level {
             quoted("attribute missing: ", name.as_bytes(), "");
             Level::Complaint
         }
+        Notice::UnknownVersion(text) => {
+            quoted("unknown protocol version: '", text, "'");
+            Level::Error
+        }
         Notice::UnreadableAddress(text) => {
             quoted("can't parse client_address from postfix: ", text, "");
             Level::Complaint
@@ -297,6 +301,11 @@ mod tests {
                 Notice::MissingAttribute("sender"),
                 Level::Complaint,
                 "attribute missing: sender",
+            ),
+            (
+                Notice::UnknownVersion(b"0.8".to_vec()),
+                Level::Error,
+                "unknown protocol version: '0.8'",
             ),
             (
                 Notice::UnreadableAddress(b"unknown".to_vec()),

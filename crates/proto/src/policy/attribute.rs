@@ -51,6 +51,17 @@ pub(crate) fn field_named(name: &[u8]) -> Option<Field> {
         .map(|(_, field)| *field)
 }
 
+/// The `protocol_state` of a stage; of those that several stand for, one of them.
+pub(super) fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Rcpt => "RCPT",
+        Stage::Data => "DATA",
+        Stage::EndOfMessage => "END-OF-MESSAGE",
+        Stage::Earlier => "MAIL",
+        Stage::Other => "VRFY",
+    }
+}
+
 /// The stage that `protocol_state` names.
 pub(super) fn stage_named(state: &[u8]) -> Stage {
     match state {
@@ -59,5 +70,23 @@ pub(super) fn stage_named(state: &[u8]) -> Stage {
         b"END-OF-MESSAGE" => Stage::EndOfMessage,
         b"CONNECT" | b"EHLO" | b"HELO" | b"MAIL" => Stage::Earlier,
         _ => Stage::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_stage_names_it() {
+        for stage in [
+            Stage::Earlier,
+            Stage::Rcpt,
+            Stage::Data,
+            Stage::EndOfMessage,
+            Stage::Other,
+        ] {
+            assert_eq!(stage_named(stage_name(stage).as_bytes()), stage);
+        }
     }
 }
