@@ -99,7 +99,11 @@ impl SmtpClient {
         Ok((replies, Some(end)))
     }
 
-    fn reply(&mut self) -> Result<SmtpReply> {
+    /// The next reply.
+    ///
+    /// # Errors
+    /// When the server closes, or says nothing for 60 s.
+    pub fn reply(&mut self) -> Result<SmtpReply> {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();

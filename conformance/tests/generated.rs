@@ -30,7 +30,7 @@ fn every_command_has_a_manual_page_with_its_options() -> Result<()> {
     let first = page("greylatch.1")?;
     for command in COMMANDS {
         ensure!(
-            first.contains(&format!("greylatch\\-{command}(1)")),
+            first.contains(&format!("greylatch\\-{}(1)", command.replace('-', "\\-"))),
             "{command} is not named in greylatch.1"
         );
         page(&format!("greylatch-{command}.1"))?;
