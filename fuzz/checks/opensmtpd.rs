@@ -45,7 +45,10 @@ fn is_result(line: &str) -> bool {
         Some("proceed") => true,
         Some(text) => {
             let reply = text.strip_prefix("reject|").expect("a result");
-            assert!(reply.starts_with("451 4.7.1 ") && reply.len() <= 510, "{line}");
+            assert!(
+                reply.starts_with("451 4.7.1 ") && reply.len() <= 510,
+                "{line}"
+            );
             true
         }
         None => panic!("{line}"),
