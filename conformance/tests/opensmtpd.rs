@@ -158,6 +158,11 @@ fn a_newcomer_waits_and_passes_at_each_recipient() -> Result<()> {
         let mailbox = scene.smtpd.mailbox(user, 1)?;
         ensure!(mailbox[0].contains("A line."), "{mailbox:?}");
     }
+    // Both logs call the message by one name.
+    let log = scene.smtpd.log()?;
+    let (_, name) = log.split_once(" msgid=").context("a message")?;
+    let name = name.split(' ').next().context("its name")?;
+    scene.server()?.wait_for_log(&format!("queue_id={name}"))?;
     // Of somebody else nothing is known, and whom smtpd does not know it refuses after the question.
     let (other, _) = client.deliver("other@sender.example", &THREE[..1])?;
     assert_eq!(other, [deferred(60)]);
@@ -270,6 +275,7 @@ fn a_daemon_that_is_killed_and_started_again_costs_no_mail() -> Result<()> {
     assert_eq!(scene.first("early@sender.example")?.code, 250);
     ensure!(scene.smtpd.is_running()?, "{}", scene.smtpd.log()?);
     let log = scene.smtpd.log()?;
+    ensure!(log.contains("greylist: cannot ask unix:"), "{log}");
     assert_eq!(
         log.matches("mail passes until it answers").count(),
         1,
@@ -277,6 +283,41 @@ fn a_daemon_that_is_killed_and_started_again_costs_no_mail() -> Result<()> {
     );
     assert_eq!(log.matches("answers again").count(), 1, "{log}");
     Ok(())
+}
+
+#[test]
+fn the_filter_ends_with_smtpd_and_not_before() -> Result<()> {
+    let scene = Scene::start("", "")?;
+    let place = scene.folder.path().display().to_string();
+    let filters = || processes("filter-opensmtpd", &place);
+    let first = filters()?;
+    assert_eq!(first.len(), 1);
+    for nth in 0..5 {
+        let reply = scene.first(&format!("new{nth}@sender.example"))?;
+        assert_eq!(reply, deferred(60));
+    }
+    assert_eq!(filters()?, first, "it was not started again");
+    let Scene { smtpd, .. } = scene;
+    drop(smtpd);
+    wait_for("the end of the filter", Duration::from_secs(10), || {
+        Ok(filters()?.is_empty())
+    })
+}
+
+/// The processes that were started with both of these among their words.
+fn processes(word: &str, place: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for process in fs::read_dir("/proc")? {
+        let process = process?.path();
+        // It may have ended since, or be no process.
+        let words = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+        // The shell that smtpd starts it by has them as well.
+        if words.starts_with("/usr/bin/greylatch") && words.contains(word) && words.contains(place)
+        {
+            found.push(process.display().to_string());
+        }
+    }
+    Ok(found)
 }
 
 #[test]

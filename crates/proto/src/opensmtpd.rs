@@ -218,3 +218,25 @@ impl Conversation for FilterConversation {
         self.notices.pop()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_that_was_being_read_proceeds_when_all_is_given_up() {
+        let line = b"filter|0.6|1.5|smtp-in|rcpt-to|01|02|a@example.org";
+        let Some(Message::Question(question)) = Message::read(line) else {
+            panic!("a question");
+        };
+        let mut conversation = FilterConversation::new(AskAt::RcptTo);
+        conversation.doubtful = Some(Address::of(&question));
+        conversation.give_up();
+        conversation.give_up();
+        let said = String::from_utf8_lossy(conversation.output()).into_owned();
+        let line = "filter-result|0000000000000001|0000000000000002|proceed\n";
+        assert_eq!(said, line);
+        conversation.take_question(&question, false);
+        assert_eq!(conversation.doubtful, None);
+    }
+}

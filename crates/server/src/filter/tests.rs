@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use tempfile::TempDir;
@@ -27,9 +29,24 @@ enum Script {
     Close,
 }
 
+/// How many connections are open, and were at most.
+#[derive(Default)]
+struct Connections {
+    open: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Connections {
+    fn opened(&self) {
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(open, Ordering::Relaxed);
+    }
+}
+
 /// A policy server that follows a script, until it is dropped.
 struct Server {
     runtime: Runtime,
+    connections: Arc<Connections>,
     folder: TempDir,
 }
 
@@ -40,12 +57,24 @@ impl Server {
         let guard = runtime.enter();
         let socket = UnixListener::bind(socket(folder.path())).expect("a socket");
         drop(guard);
+        let connections = Arc::new(Connections::default());
+        let counted = connections.clone();
         runtime.spawn(async move {
             while let Ok((stream, _)) = socket.accept().await {
-                tokio::spawn(follow(script, stream));
+                let counted = counted.clone();
+                tokio::spawn(async move {
+                    counted.opened();
+                    // Who asked may be gone.
+                    let _ = follow(script, stream).await;
+                    counted.open.fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
-        Self { runtime, folder }
+        Self {
+            runtime,
+            connections,
+            folder,
+        }
     }
 
     /// What the filter says to these lines of smtpd, sorted, without its registration.
@@ -137,6 +166,7 @@ fn every_session_hears_what_the_server_says() {
     let server = Server::start(Script::Say("DEFER_IF_PERMIT 4.2.0 wait"));
     let said = server.hear(&sessions(1..=500));
     assert_eq!(said, all(1..=500, "reject|451 4.2.0 wait"));
+    assert_eq!(server.connections.most.load(Ordering::Relaxed), 32);
 }
 
 #[test]
