@@ -2,15 +2,19 @@
 //! DATA, and smtpd stays up and takes mail whatever becomes of the daemon.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
     Clock, EPISODE_START, Native, OpenSmtpd, OpenSmtpdSetup, Plan, Serving, SmtpClient, SmtpReply,
-    free_port, manual_block, scratch_folder, wait_for,
+    free_port, greylatch_binary, manual_block, scratch_folder, wait_for,
 };
 use tempfile::TempDir;
 
@@ -384,6 +388,30 @@ fn two_hundred_sessions_at_once_each_get_their_own_answer() -> Result<()> {
     }
     assert_eq!(scene.server()?.verdicts("new")?, 300);
     ensure!(scene.smtpd.is_running()?, "{}", scene.smtpd.log()?);
+    Ok(())
+}
+
+#[test]
+fn an_input_that_does_not_wait_is_waited_for() -> Result<()> {
+    let (mut smtpd, stream) = UnixStream::pair()?;
+    stream.set_nonblocking(true)?;
+    smtpd.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut filter = Command::new(greylatch_binary()?)
+        .arg("filter-opensmtpd")
+        .stdin(OwnedFd::from(stream.try_clone()?))
+        .stdout(OwnedFd::from(stream))
+        .spawn()?;
+    thread::sleep(Duration::from_millis(300));
+    smtpd.write_all(b"config|ready\n")?;
+    let mut said = String::new();
+    while !said.ends_with("register|ready\n") {
+        let mut buffer = [0; 4_096];
+        let length = smtpd.read(&mut buffer)?;
+        ensure!(length > 0, "it has ended");
+        said.push_str(std::str::from_utf8(&buffer[..length])?);
+    }
+    drop(smtpd);
+    ensure!(filter.wait()?.success());
     Ok(())
 }
 

@@ -11,11 +11,13 @@ mod connection;
 mod health;
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use greylatch_core::Notice;
 use greylatch_proto::{AskAt, Conversation, FilterConversation, Step};
 use greylatch_wording::escaped;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 
@@ -28,9 +30,11 @@ const READ_SIZE: usize = 16 << 10;
 /// Serves smtpd on standard input and output until the input ends, asking the policy server at `policy`.
 ///
 /// # Errors
-/// When the process cannot watch sockets at all; nothing has been read then.
+/// When the process cannot watch sockets, or has no input or output; nothing has been read then.
 pub fn run_filter(policy: Endpoint, at: AskAt) -> io::Result<()> {
     let runtime = runtime()?;
+    let_it_wait(&io::stdin())?;
+    let_it_wait(&io::stdout())?;
     let mut filter = Filter {
         conversation: FilterConversation::new(at),
         asking: Asking::new(policy),
@@ -38,6 +42,17 @@ pub fn run_filter(policy: Endpoint, at: AskAt) -> io::Result<()> {
         output: tokio::io::stdout(),
     };
     serve_whatever_comes(&runtime, &mut filter);
+    drop(filter);
+    // A name that is still being looked up is of no use any more.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// Reading and writing wait, on threads of their own, whatever the one who started us has left the stream
+/// at: else "nothing there yet" would be taken for the end.
+fn let_it_wait(stream: &impl AsFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(stream, FcntlArg::F_GETFL)?);
+    fcntl(stream, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
     Ok(())
 }
 

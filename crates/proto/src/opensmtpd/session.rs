@@ -1,7 +1,6 @@
 //! The sessions of the server, put together from its events, and the attempts that a question is about.
 //!
-//! Source: smtpd-filters(7), "REPORT EVENTS"; `lka_report.c` of protocol 0.4 for the older orders; a
-//! transcript of OpenSMTPD 6.8.0p2 (`<unknown>` for a client without a name).
+//! Source: smtpd-filters(7), "REPORT EVENTS"; `lka_report.c` of protocol 0.4 for the older orders.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -134,7 +133,7 @@ impl Session {
             Some(_) => None,
             None => Some(address(source)?),
         };
-        let has_name = is_confirmed && !name.is_empty() && name != b"<unknown>";
+        let has_name = is_confirmed && !name.is_empty();
         Some(Self {
             client,
             name: has_name.then(|| kept(name)),
