@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::io::{DuplexStream, ReadBuf, duplex};
@@ -29,15 +30,17 @@ enum Script {
     Close,
 }
 
-/// How many connections are open, and were at most.
+/// How many connections there have been, and at once.
 #[derive(Default)]
 struct Connections {
+    all: AtomicUsize,
     open: AtomicUsize,
     most: AtomicUsize,
 }
 
 impl Connections {
     fn opened(&self) {
+        self.all.fetch_add(1, Ordering::Relaxed);
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.most.fetch_max(open, Ordering::Relaxed);
     }
@@ -167,6 +170,7 @@ fn every_session_hears_what_the_server_says() {
     let said = server.hear(&sessions(1..=500));
     assert_eq!(said, all(1..=500, "reject|451 4.2.0 wait"));
     assert_eq!(server.connections.most.load(Ordering::Relaxed), 32);
+    assert_eq!(server.connections.all.load(Ordering::Relaxed), 32);
 }
 
 #[test]
@@ -218,10 +222,13 @@ fn a_fault_of_ours_lets_what_is_open_proceed_and_ends_nothing() {
         .block_on(smtpd.write_all(sessions(1..=5).as_bytes()))
         .expect("room");
     runtime.spawn(async move {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         drop(smtpd);
     });
+    let began = Instant::now();
     serve_whatever_comes(runtime, &mut filter);
     drop(filter);
+    // At once, not when the server has not answered for long enough.
+    assert!(began.elapsed() < Duration::from_secs(3));
     assert_eq!(runtime.block_on(results(said)), all(1..=5, "proceed"));
 }
