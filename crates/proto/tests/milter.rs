@@ -6,6 +6,9 @@
 //! are answered by the first word of the recipient, those of a whole message by that of the sender.
 //! Lines without such a mark are options: fields of `MilterOptions` and `ContentWanted`.
 
+#[path = "exchange/attempt.rs"]
+mod attempt;
+
 use std::fs;
 use std::sync::Arc;
 
@@ -29,12 +32,7 @@ const FIELDS: [(&str, Field); 11] = [
 ];
 
 fn shown(attempt: &Attempt) -> String {
-    let mut text = format!("{:?}", attempt.stage());
-    for (name, field) in FIELDS {
-        if let Some(value) = attempt.field(field) {
-            text += &format!(" {name}={}", value.escape_ascii());
-        }
-    }
+    let mut text = attempt::shown(attempt, &FIELDS);
     if let Some(content) = attempt.content() {
         for header in content.headers() {
             text += &format!(" [{}]", header.escape_ascii());

@@ -5,10 +5,18 @@
 //! it ends; in them `\N{M}` stands for N times the letter M and `\xNN` for a byte. Questions are answered
 //! at once, by the first word of the recipient. Lines without such a mark are options or comments.
 
+#[path = "exchange/attempt.rs"]
+mod attempt;
+#[path = "exchange/line.rs"]
+mod line;
+
 use std::fs;
 
 use greylatch_core::{Answer, Attempt, Field, Notice, Reply, Request, Verdict};
 use greylatch_proto::{AskAt, Conversation, FilterConversation, Step, Ticket};
+
+use self::attempt::shown;
+use self::line::bytes;
 
 const FIELDS: [(&str, Field); 10] = [
     ("client", Field::ClientAddress),
@@ -22,16 +30,6 @@ const FIELDS: [(&str, Field); 10] = [
     ("login", Field::Login),
     ("tls", Field::TlsProtocol),
 ];
-
-fn shown(attempt: &Attempt) -> String {
-    let mut text = format!("{:?}", attempt.stage());
-    for (name, field) in FIELDS {
-        if let Some(value) = attempt.field(field) {
-            text += &format!(" {name}={}", value.escape_ascii());
-        }
-    }
-    text
-}
 
 fn reply(text: &str) -> Reply {
     Reply {
@@ -78,7 +76,7 @@ fn converse(at: AskAt, pieces: &[&[u8]]) -> Vec<String> {
         say(&mut lines, conversation.output());
         match step {
             Ok(Step::Ask(ticket, Request::Judge(attempt))) => {
-                lines.push(format!("? {}", shown(&attempt)));
+                lines.push(format!("? {}", shown(&attempt, &FIELDS)));
                 conversation.answer(ticket, &answer(&attempt));
                 say(&mut lines, conversation.output());
             }
@@ -145,7 +143,6 @@ fn read_exchange(name: String, text: &str) -> Exchange {
         match line.split_at_checked(2) {
             Some(("> ", line)) => {
                 exchange.smtpd.extend(bytes(line));
-                exchange.smtpd.push(b'\n');
             }
             Some(("< " | "? " | "! " | "= ", _)) => exchange.expected.push(line.to_owned()),
             _ if line == "at data" => exchange.at = AskAt::Data,
@@ -154,28 +151,6 @@ fn read_exchange(name: String, text: &str) -> Exchange {
     }
     exchange.expected = notices_last(exchange.expected);
     exchange
-}
-
-fn bytes(line: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.extend_from_slice(before.as_bytes());
-        rest = match after.strip_prefix('x') {
-            Some(after) => {
-                out.push(u8::from_str_radix(&after[..2], 16).expect("two digits"));
-                &after[2..]
-            }
-            None => {
-                let (count, after) = after.split_once('{').expect("a count and a text");
-                let (text, after) = after.split_once('}').expect("the end of the text");
-                out.extend(text.repeat(count.parse().expect("a count")).bytes());
-                after
-            }
-        };
-    }
-    out.extend_from_slice(rest.as_bytes());
-    out
 }
 
 #[test]

@@ -6,12 +6,20 @@
 //! `\r`, `\0`, `\xNN` and `\\` stand for bytes, `\N{M}` for N times the letter M. Questions are
 //! answered by the first word of the recipient.
 
+#[path = "exchange/attempt.rs"]
+mod attempt;
+#[path = "exchange/line.rs"]
+mod line;
+
 use std::fs;
 use std::sync::Arc;
 
-use greylatch_core::{Answer, Attempt, Field, Notice, Reply, Request, Verdict};
+use greylatch_core::{Answer, Field, Notice, Reply, Request, Verdict};
 use greylatch_proto::{Conversation, PolicyConversation, PolicyOptions, Step, UnknownRequest};
 use proptest::prelude::*;
+
+use self::attempt::shown;
+use self::line::bytes;
 
 /// What came of an exchange.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -35,16 +43,6 @@ const FIELDS: [(&str, Field); 11] = [
     ("encryption_protocol", Field::TlsProtocol),
     ("policy_test_time", Field::TestTime),
 ];
-
-fn shown(attempt: &Attempt) -> String {
-    let mut text = format!("{:?}", attempt.stage());
-    for (name, field) in FIELDS {
-        if let Some(value) = attempt.field(field) {
-            text += &format!(" {name}={}", value.escape_ascii());
-        }
-    }
-    text
-}
 
 fn notice(notice: &Notice) -> String {
     match notice {
@@ -92,9 +90,9 @@ fn converse(options: &Arc<PolicyOptions>, pieces: &[&[u8]], half_close: bool) ->
         match step {
             Ok(Step::Ask(ticket, request)) => {
                 outcome.asked.push(match &request {
-                    Request::Judge(attempt) => shown(attempt),
+                    Request::Judge(attempt) => shown(attempt, &FIELDS),
                     Request::PassUnread(attempt, Notice::MissingAttribute(name)) => {
-                        format!("without {name}: {}", shown(attempt))
+                        format!("without {name}: {}", shown(attempt, &FIELDS))
                     }
                     other => panic!("a policy client cannot ask {other:?}"),
                 });
@@ -171,43 +169,6 @@ fn read_exchange(text: &str) -> Exchange {
         client,
         expected,
     }
-}
-
-/// The bytes of a line; a `\` at its end takes the line end away.
-fn bytes(line: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.extend_from_slice(before.as_bytes());
-        rest = match after.chars().next() {
-            None => return out,
-            Some('r') => {
-                out.push(b'\r');
-                &after[1..]
-            }
-            Some('0') => {
-                out.push(0);
-                &after[1..]
-            }
-            Some('x') => {
-                out.push(u8::from_str_radix(&after[1..3], 16).expect("two digits"));
-                &after[3..]
-            }
-            Some('\\') => {
-                out.push(b'\\');
-                &after[1..]
-            }
-            Some(_) => {
-                let (count, after) = after.split_once('{').expect("a count and a text");
-                let (text, after) = after.split_once('}').expect("the end of the text");
-                out.extend(text.repeat(count.parse().expect("a count")).bytes());
-                after
-            }
-        };
-    }
-    out.extend_from_slice(rest.as_bytes());
-    out.push(b'\n');
-    out
 }
 
 fn corpus() -> Vec<(String, Exchange)> {
