@@ -193,6 +193,9 @@ impl Conversation for FilterConversation {
             if let Some((ticket, request)) = self.asked.pop_front() {
                 return Ok(Step::Ask(ticket, request));
             }
+            if self.questions.are_full() {
+                return Ok(Step::Wait);
+            }
             match self.lines.next() {
                 Some(line) => self.take(&line),
                 None if !self.finished => return Ok(Step::Read),

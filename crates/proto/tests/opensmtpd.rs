@@ -207,10 +207,14 @@ impl Stream {
     fn tell(&mut self, line: &str) {
         self.conversation.feed(line.as_bytes());
         self.conversation.feed(b"\n");
+        self.go_on();
+    }
+
+    fn go_on(&mut self) {
         loop {
             match self.conversation.step() {
                 Ok(Step::Ask(ticket, Request::Judge(attempt))) => self.open.push((ticket, attempt)),
-                Ok(Step::Read) => return,
+                Ok(Step::Read | Step::Wait) => return,
                 other => panic!("{other:?}"),
             }
         }
@@ -364,7 +368,7 @@ fn of_too_many_sessions_the_oldest_is_no_longer_known() {
 }
 
 #[test]
-fn of_too_many_recipients_and_questions_some_are_not_asked() {
+fn of_too_many_recipients_some_are_not_asked_and_too_many_questions_wait() {
     let mut stream = Stream::open(AskAt::Data);
     for session in 1..=41 {
         stream.begin(session, "a@example.com");
@@ -373,14 +377,18 @@ fn of_too_many_recipients_and_questions_some_are_not_asked() {
         }
         stream.ask("data", session, "");
     }
+    // The last session is not read of.
     assert_eq!(stream.open.len(), 4_000);
-    assert_eq!(stream.said(), [result(41, "proceed")]);
-    for (ticket, _) in &stream.open {
-        let pass = Answer::Verdict(Verdict::Pass { header: None });
-        stream.conversation.answer(*ticket, &pass);
+    assert_eq!(stream.conversation.step(), Ok(Step::Wait));
+    assert_eq!(stream.said(), Vec::<String>::new());
+    for (ticket, attempt) in std::mem::take(&mut stream.open).into_iter().take(100) {
+        stream.conversation.answer(ticket, &answer(&attempt));
     }
-    assert_eq!(stream.said().len(), 40);
-    // There is room again.
-    stream.ask("data", 41, "");
-    assert_eq!(stream.open.len(), 4_100);
+    assert_eq!(stream.said(), [result(1, "reject|451 4.7.1 Greylisted")]);
+    stream.go_on();
+    assert_eq!(stream.open.len(), 100);
+    assert_eq!(
+        stream.open[99].1.text(Field::Instance),
+        b"0000000000000029.00000001"
+    );
 }

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use greylatch_core::{Answer, Reply, Verdict};
 
 use super::message::{Question, Version};
+use super::session::RECIPIENTS_MAX;
 use crate::conversation::Ticket;
 use crate::reply::{Class, ReplyParts};
 
-/// Attempts that are asked about at once; what a session asks beyond proceeds.
+/// Attempts that are asked about at once; no more is read while there might be no room for those of one
+/// more question.
 const OPEN_MAX: usize = 4_096;
 
 /// The longest text of a reply, in bytes: with code, status and line end it fits into a line of RFC 5321
@@ -81,9 +83,14 @@ struct Open {
 }
 
 impl Questions {
-    /// Opens a question about so many attempts; `None` when there are none, or too many.
+    /// Whether answers must come before there is room for another question.
+    pub(super) fn are_full(&self) -> bool {
+        self.of_ticket.len() + RECIPIENTS_MAX > OPEN_MAX
+    }
+
+    /// Opens a question about so many attempts; `None` when there are none.
     pub(super) fn open(&mut self, address: Address, attempts: usize) -> Option<Vec<Ticket>> {
-        if attempts == 0 || self.of_ticket.len() + attempts > OPEN_MAX {
+        if attempts == 0 {
             return None;
         }
         self.opened += 1;

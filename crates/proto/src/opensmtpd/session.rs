@@ -15,7 +15,7 @@ const SESSIONS_MAX: usize = 4_096;
 
 /// Recipients that are kept of one message to be asked about at DATA; RFC 5321 §4.5.3.1.8 has every
 /// server take as many.
-const RECIPIENTS_MAX: usize = 100;
+pub(super) const RECIPIENTS_MAX: usize = 100;
 
 /// A value is cut to so many bytes, as the policy protocol does: so that a triplet is the same whatever
 /// way it was asked about.
