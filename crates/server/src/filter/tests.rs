@@ -167,8 +167,8 @@ fn all(numbers: impl IntoIterator<Item = u64>, outcome: &str) -> Vec<String> {
 #[test]
 fn every_session_hears_what_the_server_says() {
     let server = Server::start(Script::Say("DEFER_IF_PERMIT 4.2.0 wait"));
-    let said = server.hear(&sessions(1..=500));
-    assert_eq!(said, all(1..=500, "reject|451 4.2.0 wait"));
+    let said = server.hear(&sessions(1..=5_000));
+    assert_eq!(said, all(1..=5_000, "reject|451 4.2.0 wait"));
     assert_eq!(server.connections.most.load(Ordering::Relaxed), 32);
     assert_eq!(server.connections.all.load(Ordering::Relaxed), 32);
 }
