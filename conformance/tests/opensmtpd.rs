@@ -294,6 +294,8 @@ fn the_filter_ends_with_smtpd_and_not_before() -> Result<()> {
     let scene = Scene::start("", "")?;
     let place = scene.folder.path().display().to_string();
     let filters = || processes("filter-opensmtpd", &place);
+    // smtpd listens before it has started the filter, and serves after that.
+    assert_eq!(scene.first("early@sender.example")?, deferred(60));
     let first = filters()?;
     assert_eq!(first.len(), 1);
     for nth in 0..5 {
