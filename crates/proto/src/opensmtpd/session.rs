@@ -32,7 +32,7 @@ pub(super) struct Sessions {
 
 #[derive(Debug, Default)]
 struct Session {
-    /// The how manieth it is.
+    /// How many had begun with it.
     nth: u64,
     /// `None` of a client that came by no network.
     client: Option<IpAddr>,
