@@ -79,6 +79,7 @@ impl Desk {
             .judge(acl, AclStage::Rcpt, properties, &mut inquiry)
             .await;
         self.tell_overflows(acl, &overflows);
+        self.tell_logs(&judgement);
         if judgement.flushaddr.is_some() {
             self.flush_by_rule(seen, case, &rule_id(&judgement)).await;
         }
@@ -104,7 +105,7 @@ impl Desk {
         message.report = judgement
             .report
             .as_ref()
-            .map(|text| judged.filled(text, Escaping::Header));
+            .map(|text| judged.filled_for_message(text));
         message.headers = judged.header_of_rule().into_iter().collect();
         message.by_default = judgement.action == AclAction::Whitelist && judgement.whys.is_empty();
         verdict
@@ -122,13 +123,19 @@ impl Desk {
             .judge(acl, AclStage::Data, properties, &mut inquiry)
             .await;
         self.tell_overflows(acl, &overflows);
+        self.tell_logs(&judgement);
         let mut message = std::mem::take(&mut visitor.message);
+        let decisions = match judgement.action {
+            AclAction::Greylist if message.by_default => {
+                let ruling = self.narrowed(self.acl_ruling(acl, &judgement));
+                self.settle_each(case, &ruling, &message.recipients).await
+            }
+            _ => Vec::new(),
+        };
+        self.tell_passed((seen, &judgement), &message.recipients, &decisions);
         let refused = match judgement.action {
             AclAction::Blacklist => Some(Decision::of(Outcome::Refuse, Reason::Rule)),
-            AclAction::Greylist if message.by_default => {
-                self.all_by_acl(case, acl, &judgement, &mut message).await
-            }
-            _ => None,
+            _ => longest_wait(&decisions),
         };
         if let Some(decision) = refused {
             self.observer.count(decision.reason);
@@ -144,6 +151,8 @@ impl Desk {
             self.tell(&judged, all);
             return judged.verdict(acl.settings().quiet, self.settings.learning);
         }
+        let waited = decisions.iter().filter(|one| one.reason == Reason::Retry);
+        message.delayed = message.delayed.max(waited.map(|one| one.age).max());
         let whole = Judged {
             case: seen,
             judgement: &judgement,
@@ -190,6 +199,12 @@ impl Desk {
             });
         };
         let mut amendments = Vec::new();
+        if let Some(footer) = &whole.judgement.addfooter {
+            match with_footer(content, &whole.filled(footer, Escaping::Line)) {
+                Some(body) => amendments.push(Amendment::ReplaceBody(body)),
+                None => tell("addfooter"),
+            }
+        }
         if let Some(tag) = &whole.judgement.subjtag {
             match tagged_subject(content, &whole.filled(tag, Escaping::Header)) {
                 Tagged::Line(line) => amendments.push(Amendment::ChangeHeader(line)),
@@ -197,28 +212,18 @@ impl Desk {
                 Tagged::Unknown => tell("subjtag"),
             }
         }
-        if let Some(footer) = &whole.judgement.addfooter {
-            match with_footer(content, &whole.filled(footer, Escaping::Line)) {
-                Some(body) => amendments.push(Amendment::ReplaceBody(body)),
-                None => tell("addfooter"),
-            }
-        }
         amendments
     }
 
-    /// The decision on a message whose recipients are only now greylisted: that of the one who has
-    /// to wait longest, `None` when nobody has to any more.
-    async fn all_by_acl(
+    /// The decisions on recipients that are greylisted only now, at the end of their message.
+    async fn settle_each(
         &self,
         case: &Case<'_>,
-        acl: &Acl,
-        judgement: &AclJudgement,
-        message: &mut AclMessage,
-    ) -> Option<Decision> {
-        let ruling = self.narrowed(self.acl_ruling(acl, judgement));
-        let mut longest: Option<Decision> = None;
-        let mut waited = None;
-        for recipient in &message.recipients {
+        ruling: &Ruling,
+        recipients: &[AclRecipient],
+    ) -> Vec<Decision> {
+        let mut decisions = Vec::with_capacity(recipients.len());
+        for recipient in recipients {
             let address = &recipient.address[..];
             let bare = address.strip_prefix(b"<").unwrap_or(address);
             let mut one = case.attempt.clone();
@@ -227,17 +232,9 @@ impl Desk {
                 attempt: &one,
                 ..*case
             };
-            let decision = self.settle(&of_one, &ruling).await;
-            let waits = decision.outcome == Outcome::Defer;
-            if waits && longest.is_none_or(|other| other.wait < decision.wait) {
-                longest = Some(decision);
-            }
-            if decision.reason == Reason::Retry {
-                waited = waited.max(Some(decision.age));
-            }
+            decisions.push(self.settle(&of_one, ruling).await);
         }
-        message.delayed = message.delayed.max(waited);
-        longest
+        decisions
     }
 
     /// Why a recipient passes before any rule is asked.
@@ -296,4 +293,10 @@ impl Desk {
             }
         }
     }
+}
+
+/// The decision on the one who has to wait longest, `None` when nobody has to.
+fn longest_wait(decisions: &[Decision]) -> Option<Decision> {
+    let waiting = decisions.iter().filter(|one| one.outcome == Outcome::Defer);
+    waiting.max_by_key(|one| one.wait).copied()
 }

@@ -619,6 +619,15 @@ mod tests {
                 7,
                 "Mail from=<a@x.org>, rcpt=<b@y.net>, addr=mail.example.org[192.0.2.10] is matched by entry racl 8 greylist default",
             ),
+            (
+                MilterGreylistLine::NotChanged {
+                    subject: &subject,
+                    value: "addfooter",
+                    kept_max: 100,
+                },
+                4,
+                "QID1: no addfooter, the message is longer than maxpeek = 100",
+            ),
             (MilterGreylistLine::BadHeader(b"x"), 3, "bad header \"x\""),
             (
                 MilterGreylistLine::EvaluationFailed,

@@ -51,6 +51,17 @@ impl Judged<'_> {
         self.with_values(|values| Format::new(template).expand(values, escaping))
     }
 
+    /// A text for a header, which all recipients see: it names none of them.
+    pub(super) fn filled_for_message(&self, template: &[u8]) -> Vec<u8> {
+        self.with_values(|values| {
+            let values = FormatValues {
+                recipient: b"",
+                ..*values
+            };
+            Format::new(template).expand(&values, Escaping::Header)
+        })
+    }
+
     /// What formats speak of, with what was decided.
     pub(super) fn with_values<T>(&self, of: impl FnOnce(&FormatValues<'_>) -> T) -> T {
         let judgement = self.judgement;
@@ -80,7 +91,7 @@ impl Judged<'_> {
     /// The header that the rule itself wants.
     pub(super) fn header_of_rule(&self) -> Option<NewHeader> {
         let header = self.judgement.addheader.as_ref()?;
-        let line = self.filled(&header.text, Escaping::Header);
+        let line = self.filled_for_message(&header.text);
         Some(NewHeader {
             line,
             index: header.index,
