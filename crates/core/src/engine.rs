@@ -113,9 +113,11 @@ fn passed_by_network(terms: &Greylist, memory: &Memory, now: Timestamp) -> Optio
         return None;
     }
     let mut decision = Decision::of(Outcome::Pass, Reason::Known);
-    let renewed = now.plus(terms.timing.lifetime);
-    if renewed.since(until).0 > terms.timing.lifetime.0 / 64 {
-        decision.change.network_proven_until = Some(renewed);
+    let lifetime = terms.timing.lifetime;
+    let renewed = now.plus(lifetime);
+    if renewed > until {
+        // As with entries, what is stored carries the slack until it is renewed again.
+        decision.change.network_proven_until = Some(renewed.plus(Seconds(lifetime.0 / 64)));
     }
     Some(decision)
 }
@@ -175,6 +177,7 @@ fn from_first(timing: &Timing, remembered: Option<Entry>, now: Timestamp) -> Dec
     let mut decision = Decision::of(outcome, reason);
     decision.wait = Seconds(wait.0.max(0));
     decision.age = age;
+    decision.waited = age;
     decision.clock_corrected = clock_corrected;
     let same = retried.filter(|old| old.first == first && passed == proven);
     if same.is_none_or(|old| touch_matters(&old, timing, now)) {
@@ -189,13 +192,17 @@ fn as_stored(timing: &Timing, remembered: Option<Entry>, now: Timestamp) -> Deci
         Standing::Proven => timing.lifetime.0 != 0 && now <= entry.expires,
         _ => now.since(window_start(entry, timing)) <= timing.retry_window,
     });
+    let is_far_ahead = |entry: &Entry| {
+        entry.standing != Standing::Proven && entry.first > now.plus(CLOCK_BACK_MAX)
+    };
     let (entry, clock_corrected) = match live {
-        Some(entry) if entry.first > now => (Entry::seen(now, now, timing, false), true),
+        Some(entry) if is_far_ahead(&entry) => (Entry::seen(now, now, timing, false), true),
         Some(entry) => (entry, false),
         None => return first_contact(timing, now),
     };
     let mut decision = Decision::of(Outcome::Pass, Reason::Known);
-    decision.age = now.since(entry.first);
+    decision.age = Seconds(now.since(entry.first).0.max(0));
+    decision.waited = Seconds(now.since(entry.due).0.saturating_add(timing.delay.0));
     decision.clock_corrected = clock_corrected;
     if entry.standing == Standing::Proven {
         if touch_matters(&entry, timing, now) {
@@ -219,6 +226,10 @@ fn as_stored(timing: &Timing, remembered: Option<Entry>, now: Timestamp) -> Deci
     decision
 }
 
+/// A clock that was set back by no more than this lets an entry wait until its due time all the same;
+/// one that had been further ahead would make it wait for too long.
+const CLOCK_BACK_MAX: Seconds = Seconds::HOUR;
+
 fn first_contact(timing: &Timing, now: Timestamp) -> Decision {
     let deferred = timing.delay.0 > 0;
     let mut decision = Decision::of(
@@ -235,10 +246,13 @@ fn first_contact(timing: &Timing, now: Timestamp) -> Decision {
 }
 
 fn renewed(entry: Entry, timing: &Timing, now: Timestamp) -> Entry {
-    Entry {
+    let entry = Entry {
         last: now,
-        expires: now.plus(timing.lifetime).plus(slack(&entry, timing)),
         standing: Standing::Proven,
+        ..entry
+    };
+    Entry {
+        expires: now.plus(timing.lifetime).plus(slack(&entry, timing)),
         ..entry
     }
 }
@@ -469,11 +483,12 @@ mod tests {
             (decision.reason, decision.change)
         };
         let renewed = Change {
-            network_proven_until: Some(Timestamp(1_000 + 35 * DAY)),
+            network_proven_until: Some(Timestamp(1_000 + 35 * DAY + 35 * DAY / 64)),
             ..Change::default()
         };
         assert_eq!(at(lazy, 1_000), (Reason::Known, renewed));
-        let fresh = at(lazy, 1_000 + 35 * DAY - 3_600);
+        assert_eq!(at(lazy, 999 + 35 * DAY), (Reason::Known, renewed));
+        let fresh = at(lazy, 1_000 + 35 * DAY);
         assert_eq!(fresh, (Reason::Known, Change::default()));
         assert_eq!(at(lazy, 999).0, Reason::New);
         assert_eq!(at(terms(300), 2_000).0, Reason::New);
@@ -524,6 +539,57 @@ mod tests {
         latch.terms = stored(7_200, DAY);
         assert_eq!(latch.at(1_801).1, Reason::Known);
         assert_eq!(latch.at(1_801 + 2 * DAY).1, Reason::New);
+    }
+
+    #[test]
+    fn a_lazy_touch_never_shortens_a_life() {
+        // Symptom: an entry expired up to an hour too early. Cause: what was stored carried the
+        // slack of the entry before it was renewed. Fix: it carries that of the renewed one.
+        let mut latch = Latch::new(stored(60, DAY));
+        latch.at(0);
+        for now in [60, 30_000, 30_140, 30_468] {
+            latch.at(now);
+            let expires = latch.memory.entry.map(|entry| entry.expires.0);
+            let over = expires.expect("an entry") - (now + DAY);
+            assert!((0..=now / 64).contains(&over), "{over} at {now}");
+        }
+    }
+
+    #[test]
+    fn a_stored_due_time_outlives_a_clock_that_is_set_back_a_little() {
+        let set_back = |by: i64| {
+            let mut latch = Latch::new(stored(60, DAY));
+            latch.at(10_000);
+            (latch.at(10_000 - by), latch.at(10_060 - by).1)
+        };
+        let early = Reason::EarlyRetry;
+        assert_eq!(set_back(30), ((Outcome::Defer, early, 90), early));
+        assert_eq!(set_back(3_600), ((Outcome::Defer, early, 3_660), early));
+        // An entry of the far future begins to wait anew.
+        let anew = (Outcome::Defer, early, 60);
+        assert_eq!(set_back(3_601), (anew, Reason::Retry));
+    }
+
+    #[test]
+    fn how_long_was_waited_is_told_by_the_delay_of_today() {
+        let waited = |terms: Greylist, memory: Memory, now| {
+            let decision = decide(&Ruling::Greylist(terms), &memory, Timestamp(now));
+            (decision.reason, decision.age.0, decision.waited.0)
+        };
+        let mut latch = Latch::new(stored(60, DAY));
+        latch.at(0);
+        let tomorrow = stored(20, DAY);
+        assert_eq!(
+            waited(tomorrow, latch.memory, 10),
+            (Reason::EarlyRetry, 10, -30)
+        );
+        assert_eq!(waited(tomorrow, latch.memory, 70), (Reason::Retry, 70, 30));
+        let mut native = Latch::new(terms(60));
+        native.at(0);
+        assert_eq!(
+            waited(terms(20), native.memory, 70),
+            (Reason::Retry, 70, 70)
+        );
     }
 
     #[test]

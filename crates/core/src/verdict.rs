@@ -16,6 +16,9 @@ pub struct Decision {
     pub wait: Seconds,
     /// How long after the first attempt this one came; zero where no entry was asked.
     pub age: Seconds,
+    /// The same as the school tells it: where due times stand as stored, reckoned back from that
+    /// time by today's delay.
+    pub waited: Seconds,
     /// What changes in memory.
     pub change: Change,
     /// The entry was first seen in the future and has been mended.
@@ -33,6 +36,7 @@ impl Decision {
             reason,
             wait: Seconds(0),
             age: Seconds(0),
+            waited: Seconds(0),
             change: Change::default(),
             clock_corrected: false,
             client_now_exempt: false,
