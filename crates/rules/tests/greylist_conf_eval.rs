@@ -710,8 +710,26 @@ fn reasons_name_kinds_once_and_negation() {
         why(ClauseKind::Addr, false),
         why(ClauseKind::Rcpt, false),
         why(ClauseKind::From, true),
+        why(ClauseKind::Log, false),
+        why(ClauseKind::Set, false),
     ];
     assert_eq!(whys, expected);
+    // A rate alone is no reason: the rule is a default one.
+    let text = "ratelimit \"r\" rcpt 1 / 1m\nracl whitelist ratelimit \"r\"\n";
+    let told = |_: &Fact| Some(true);
+    let (set, case) = (set(text), Case::default());
+    let judgement = judge(&set, AclStage::Rcpt, &case, Properties::default(), told).judgement;
+    assert_eq!((judgement.line, judgement.whys), (Some(2), vec![]));
+}
+
+#[test]
+fn where_no_rule_decides_the_last_that_matched_is_named() {
+    let text = "racl continue from alice@example.org\nracl \"c\" continue from x@y.org\n\
+                racl continue default addheader \"X: %A\"\n";
+    let judgement = rcpt(text, &Case::default());
+    assert_eq!((judgement.line, judgement.id), (Some(3), None));
+    let judgement = rcpt("racl continue from x@y.org\n", &Case::default());
+    assert_eq!(judgement.line, None);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use stat::StatReport;
 use crate::facts::Countries;
 
 pub(crate) use amend::{Tagged, tagged_subject, with_footer};
-pub(crate) use message::{Accepted, AclMessage, AclRecipient};
+pub(crate) use message::{Accepted, AclMessage, AclRecipient, PutOff};
 pub(crate) use rates::{Event, Rates};
 pub(crate) use subject::{AclCase, Overflow, Place};
 

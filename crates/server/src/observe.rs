@@ -94,6 +94,13 @@ impl Observer {
         }
     }
 
+    /// Writes a line of any severity unless little is to be told: syslog sorts it.
+    pub(crate) fn say_unsorted(&self, severity: u8, text: &str) {
+        if self.level >= LogLevel::Normal {
+            self.queue.put(Severity(severity), text.as_bytes());
+        }
+    }
+
     /// Writes the lines of something that happened to the daemon.
     pub(crate) fn happened(&self, event: &MilterGreylistEvent<'_>) {
         for text in event.texts() {

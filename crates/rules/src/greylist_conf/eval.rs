@@ -214,7 +214,6 @@ impl<'a> Evaluation<'a> {
         let plan = self.set.plan.rule(&self.set.conf, number);
         let whys = plan.map(|(_, plan)| plan.whys.clone()).unwrap_or_default();
         Some(AclJudgement {
-            line: Some(rule.line),
             delay: values.delay.unwrap_or(settings.greylist),
             autowhite: values.autowhite.unwrap_or(settings.autowhite),
             tarpit: rule.tarpit().or(settings.tarpit),
@@ -246,7 +245,7 @@ impl<'a> Evaluation<'a> {
         let kept = std::mem::take(&mut self.kept);
         AclJudgement {
             action,
-            line: None,
+            line: kept.line,
             id: kept.id,
             delay: settings.greylist,
             autowhite: settings.autowhite,

@@ -1,8 +1,8 @@
 //! What the recipients of one message have left for its end: milter-greylist tells of all of them in
 //! one header. It begins anew with each message, which the original forgets to do.
 
-use greylatch_core::{NewHeader, Seconds};
-use greylatch_rules::Properties;
+use greylatch_core::{Decision, Seconds};
+use greylatch_rules::{AclJudgement, Properties};
 use greylatch_wording::PassCause;
 
 use crate::facts::Findings;
@@ -16,20 +16,26 @@ pub(crate) struct AclMessage {
     pub(crate) recipients: Vec<AclRecipient>,
     /// What `set` clauses have set.
     pub(crate) properties: Properties,
-    /// How long the slowest recipient had to wait.
-    pub(crate) delayed: Option<Seconds>,
-    /// Why the last of those who had not to wait had not.
+    /// How long the slowest recipient had to wait; zero when none had to.
+    pub(crate) delayed: Seconds,
+    /// Why the last of those whom a rule or memory let pass had not to wait.
     pub(crate) causes: Vec<PassCause<'static>>,
-    /// The rule that decided last, by its id.
-    pub(crate) acl: Vec<u8>,
-    /// The header's text where a rule has one of its own.
-    pub(crate) report: Option<Vec<u8>>,
-    /// Headers of rules, of the recipient that was judged last.
-    pub(crate) headers: Vec<NewHeader>,
-    /// The recipients were let through by nothing but a `default` rule.
+    /// What the rules said of the recipient that was judged last: its values count for the message.
+    pub(crate) last: Option<Box<AclJudgement>>,
+    /// The last recipient was let through by nothing but a `default` rule.
     pub(crate) by_default: bool,
+    /// A recipient was taken and has to wait all the same: the one who has to wait longest.
+    pub(crate) put_off: Option<Box<PutOff>>,
+    /// The log has said that the client has logged in or shown a certificate.
+    pub(crate) bypass_told: bool,
     /// What the outside has told about it.
     pub(crate) findings: Findings,
+}
+
+/// A deferral that is said at the end of the message only (`delayedreject`).
+pub(crate) struct PutOff {
+    pub(crate) judgement: AclJudgement,
+    pub(crate) decision: Decision,
 }
 
 /// A recipient that was accepted, and what is told of it at the end.
@@ -40,7 +46,7 @@ pub(crate) struct AclRecipient {
     pub(crate) line: Option<usize>,
     /// The rule's id.
     pub(crate) acl: Vec<u8>,
-    /// How long ago the first attempt was.
+    /// How long it had waited.
     pub(crate) elapsed: Seconds,
 }
 
@@ -67,6 +73,8 @@ pub(crate) enum Accepted {
     Waited(Seconds),
     /// It had not to, for these reasons.
     AtOnce(Vec<PassCause<'static>>),
+    /// It is to wait all the same, or nothing is to be told of it.
+    Silently,
 }
 
 impl AclMessage {
@@ -82,11 +90,21 @@ impl AclMessage {
             self.recipients.push(recipient);
         }
         match accepted {
-            Accepted::Waited(length) => {
-                self.delayed = Some(self.delayed.map_or(length, |most| most.max(length)));
-            }
+            Accepted::Waited(length) => self.delayed = self.delayed.max(length),
             // Of several, those of the last one are told.
             Accepted::AtOnce(causes) => self.causes = causes,
+            Accepted::Silently => {}
+        }
+    }
+
+    /// Keeps a deferral for the end, unless another one is longer.
+    pub(crate) fn put_off(&mut self, judgement: &AclJudgement, decision: &Decision) {
+        let longest = self.put_off.as_ref().map(|other| other.decision.wait);
+        if longest.is_none_or(|longest| longest <= decision.wait) {
+            self.put_off = Some(Box::new(PutOff {
+                judgement: judgement.clone(),
+                decision: *decision,
+            }));
         }
     }
 }

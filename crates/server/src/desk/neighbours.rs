@@ -26,18 +26,19 @@ impl Desk {
         }
     }
 
-    /// Removes all entries of a client, here and at the peers, because the rule `acl` says so.
-    pub(super) async fn flush_by_rule(&self, seen: &AclCase<'_>, case: &Case<'_>, acl: &[u8]) {
+    /// Removes all entries of a client, here and at the peers, because the rule on this line says so.
+    pub(super) async fn flush_by_rule(&self, seen: &AclCase<'_>, case: &Case<'_>, line: usize) {
         let Some(client) = case.client else {
             return;
         };
         self.peers.tell(&PeerEvent::Flushed(client), &self.observer);
         match self.flush(client).await {
             Ok(removed) => {
+                let acl = line.to_string();
                 let line = MilterGreylistLine::Flushed {
                     subject: &seen.log_subject(),
                     removed,
-                    acl,
+                    acl: acl.as_bytes(),
                 };
                 self.observer.say(line.severity(), &line.text());
             }

@@ -52,7 +52,7 @@ pub enum PassCause<'a> {
 
 impl PassCause<'_> {
     /// The words of the header; `acl` names the rule where nothing else fits.
-    pub(super) fn header_text(&self, acl: &[u8]) -> String {
+    fn header_text(&self, acl: &[u8]) -> String {
         let text = match self {
             Self::Domain => "Sender DNS name whitelisted",
             Self::Address => "Sender IP whitelisted",
@@ -81,11 +81,41 @@ impl PassCause<'_> {
         text.to_owned()
     }
 
-    /// The words of the log, of this client, sender and recipient. The original has none for the
-    /// bypasses, of which it logs lines of their own; here they are those of the header.
-    pub(super) fn log_text(&self, subject: &LogSubject<'_>, acl: &[u8]) -> String {
-        let client = subject.client;
+    /// Its place among the causes in a header, and in a line of the log: both name them in an order
+    /// of their own, whatever that of the rule's clauses.
+    fn places(&self) -> (u8, u8) {
         match self {
+            Self::Domain => (0, 4),
+            Self::Address => (1, 0),
+            Self::Sender => (2, 5),
+            Self::Authenticated => (3, 20),
+            Self::AccessDatabase => (4, 20),
+            Self::PopBeforeSmtp => (5, 20),
+            Self::Spf(true) => (6, 9),
+            Self::Dkim => (7, 10),
+            Self::NoAddress => (8, 20),
+            Self::Certificate => (9, 20),
+            Self::Recipient => (10, 6),
+            Self::Known => (11, 20),
+            Self::DnsList(true) => (12, 1),
+            Self::Mx => (13, 2),
+            Self::Url(true) => (14, 3),
+            Self::Default => (15, 12),
+            Self::Tarpit(_) => (16, 11),
+            Self::DnsList(false) => (17, 1),
+            Self::Url(false) => (17, 3),
+            Self::Macro(_) => (17, 7),
+            Self::Country(..) => (17, 8),
+            Self::Spf(false) => (17, 9),
+            Self::Rule => (17, 20),
+        }
+    }
+
+    /// The words of the log, of this client, sender and recipient. The original has none for some,
+    /// and logs lines of their own for the bypasses.
+    fn log_text(&self, subject: &LogSubject<'_>) -> Option<String> {
+        let client = subject.client;
+        Some(match self {
             Self::Domain => format!("sender DNS name {} is whitelisted", escaped(subject.host)),
             Self::Address => format!("address {client} is whitelisted"),
             Self::Sender => format!("sender {} is whitelisted", escaped(subject.sender)),
@@ -108,25 +138,40 @@ impl PassCause<'_> {
             }
             Self::Default => "this is the default action".to_owned(),
             Self::Tarpit(_) => "tarpit is requested".to_owned(),
+            Self::Dkim => "sender is DKIM-compliant".to_owned(),
             Self::Authenticated
             | Self::Certificate
             | Self::AccessDatabase
             | Self::PopBeforeSmtp
-            | Self::Dkim
             | Self::NoAddress
             | Self::Known
-            | Self::Rule => self.header_text(acl),
-        }
+            | Self::Rule => return None,
+        })
     }
 }
 
-/// The texts joined by `, `, each once.
-pub(super) fn joined(texts: impl Iterator<Item = String>) -> String {
+/// The words of the header for all causes, each once.
+pub(super) fn header_texts(causes: &[PassCause<'_>], acl: &[u8]) -> Vec<String> {
+    let mut causes = causes.to_vec();
+    causes.sort_by_key(|cause| cause.places().0);
+    let texts = causes.iter().map(|cause| cause.header_text(acl));
+    each_once(texts)
+}
+
+/// The words of the log for all causes that have some, each once.
+pub(super) fn log_texts(causes: &[PassCause<'_>], subject: &LogSubject<'_>) -> Vec<String> {
+    let mut causes = causes.to_vec();
+    causes.sort_by_key(|cause| cause.places().1);
+    let texts = causes.iter().filter_map(|cause| cause.log_text(subject));
+    each_once(texts)
+}
+
+fn each_once(texts: impl Iterator<Item = String>) -> Vec<String> {
     let mut said: Vec<String> = Vec::new();
     for text in texts {
         if !said.contains(&text) {
             said.push(text);
         }
     }
-    said.join(", ")
+    said
 }

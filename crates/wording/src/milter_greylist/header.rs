@@ -2,7 +2,7 @@
 
 use greylatch_core::Seconds;
 
-use super::cause::{PassCause, joined};
+use super::cause::{PassCause, header_texts};
 use super::clock_text;
 use super::expand::Escaping;
 
@@ -91,8 +91,7 @@ pub fn x_greylist(
                 [] => &[PassCause::Rule],
                 causes => causes,
             };
-            let why = joined(causes.iter().map(|cause| cause.header_text(acl)));
-            format!("{why}, not delayed")
+            format!("{}, not delayed", header_texts(causes, acl).join(", "))
         }
     };
     let mut value = text.into_bytes();
@@ -193,12 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn several_causes_are_said_once_each() {
+    fn several_causes_are_said_once_each_in_their_order() {
         let causes = [
-            PassCause::Address,
+            PassCause::Rule,
             PassCause::Recipient,
             PassCause::Address,
-            PassCause::Rule,
+            PassCause::Recipient,
             PassCause::Macro(true),
         ];
         assert_eq!(

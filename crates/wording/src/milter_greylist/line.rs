@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use greylatch_core::Seconds;
 
-use super::cause::{PassCause, joined};
+use super::cause::{PassCause, log_texts};
 use super::clock_text;
 use crate::escape::escaped;
 
@@ -88,13 +88,6 @@ pub enum MilterGreylistLine<'a> {
     },
     /// A rate is over its limit.
     RateOverflow(RateOverflow<'a>),
-    /// `domainexact` keeps a suffix from matching.
-    DomainExact {
-        /// The name in the rule.
-        name: &'a [u8],
-        /// The client's name.
-        host: &'a [u8],
-    },
     /// An entry waited in vain.
     TimedOut(&'a LogSubject<'a>),
     /// An entry was made, or took the place of another; with `verbose` only.
@@ -163,8 +156,7 @@ impl MilterGreylistLine<'_> {
             | Self::Blacklisted { .. }
             | Self::Skipped { .. }
             | Self::SpfBypass(_)
-            | Self::Flushed { .. }
-            | Self::DomainExact { .. } => 6,
+            | Self::Flushed { .. } => 6,
             Self::LoginBypass(_)
             | Self::CertificateBypass(_)
             | Self::AccessDatabaseBypass
@@ -225,11 +217,6 @@ impl MilterGreylistLine<'_> {
                 escaped(acl),
             ),
             Self::RateOverflow(rate) => rate.text(),
-            Self::DomainExact { name, host } => format!(
-                "domainexact option overrides {} suffix match of {}",
-                escaped(name),
-                escaped(host),
-            ),
             Self::NotChanged {
                 subject,
                 value,
@@ -318,11 +305,12 @@ impl LogSubject<'_> {
     }
 
     fn skipped(&self, causes: &[PassCause<'_>], acl: &[u8]) -> String {
+        let mut why = log_texts(causes, self);
+        why.push(format!("({})", self.in_full()));
         format!(
-            "{}: skipping greylist because {}, ({}) ACL {}",
+            "{}: skipping greylist because {} ACL {}",
             self.id(),
-            joined(causes.iter().map(|cause| cause.log_text(self, acl))),
-            self.in_full(),
+            why.join(", "),
             escaped(acl),
         )
     }
@@ -508,8 +496,7 @@ mod tests {
             ),
             (PassCause::Tarpit(Seconds(2)), "tarpit is requested"),
             (PassCause::Default, "this is the default action"),
-            (PassCause::Authenticated, "Sender succeeded SMTP AUTH"),
-            (PassCause::Rule, "ACL c2 matched"),
+            (PassCause::Dkim, "sender is DKIM-compliant"),
         ] {
             assert_eq!(
                 skipped(&subject(), &[cause]),
@@ -518,6 +505,28 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn causes_without_words_are_left_out_and_the_others_have_an_order() {
+        let because = |causes: &[PassCause<'_>]| {
+            let line = skipped(&subject(), causes);
+            let (_, because) = line.split_once(" because ").expect("a cause");
+            let (because, _) = because.split_once("(from=").expect("a sender");
+            because.to_owned()
+        };
+        assert_eq!(because(&[PassCause::Authenticated, PassCause::Rule]), "");
+        let mixed = [
+            PassCause::Macro(true),
+            PassCause::Rule,
+            PassCause::Sender,
+            PassCause::Address,
+        ];
+        assert_eq!(
+            because(&mixed),
+            "address 192.0.2.10 is whitelisted, sender <a@x.org> is whitelisted, \
+             macro rule is satisfied, "
+        );
     }
 
     fn assert_said(expected: &[(MilterGreylistLine<'_>, u8, &str)]) {
@@ -575,14 +584,6 @@ mod tests {
     fn what_becomes_of_entries_and_rules_is_told_in_the_originals_words() {
         let subject = subject();
         assert_said(&[
-            (
-                MilterGreylistLine::DomainExact {
-                    name: b"foo.com",
-                    host: b"xfoo.com",
-                },
-                6,
-                "domainexact option overrides foo.com suffix match of xfoo.com",
-            ),
             (
                 MilterGreylistLine::TimedOut(&subject),
                 7,
@@ -682,10 +683,6 @@ mod tests {
                 subject: &subject,
                 removed: 0,
                 acl: hostile,
-            },
-            MilterGreylistLine::DomainExact {
-                name: hostile,
-                host: hostile,
             },
             MilterGreylistLine::TimedOut(&subject),
             MilterGreylistLine::Removed(&subject),

@@ -11,7 +11,8 @@ use crate::greylist_conf::tree::{AclAction, AclRule, AddHeader, Part, Test};
 pub struct AclJudgement {
     /// Greylist, whitelist or blacklist.
     pub action: AclAction,
-    /// The line of the rule that decided; none when no rule matched.
+    /// The line of the rule that decided, or else of the last `continue` rule that matched; none when
+    /// no rule matched.
     pub line: Option<usize>,
     /// The id of that rule or of a `continue` rule before it.
     pub id: Option<Vec<u8>>,
@@ -89,10 +90,12 @@ pub enum ClauseKind {
     MsgSize,
     Tarpit,
     Property,
+    Log,
+    Set,
 }
 
 impl ClauseKind {
-    /// The kind that a test tells as a reason; none for those that only do something.
+    /// The kind of a test; none of one that does not keep a rule from being a default one.
     pub(super) fn of(test: &Test) -> Option<Self> {
         Some(match test {
             Test::Addr(_) => Self::Addr,
@@ -117,7 +120,9 @@ impl ClauseKind {
             Test::MsgSize(_) => Self::MsgSize,
             Test::Tarpit(_) => Self::Tarpit,
             Test::Property(..) => Self::Property,
-            Test::List(_) | Test::Ratelimit(_) | Test::Log(_) | Test::Set(_) => return None,
+            Test::Log(_) => Self::Log,
+            Test::Set(_) => Self::Set,
+            Test::List(_) | Test::Ratelimit(_) => return None,
         })
     }
 }
@@ -125,6 +130,8 @@ impl ClauseKind {
 /// Values that outlive the rule that set them, until another sets its own.
 #[derive(Default)]
 pub(super) struct Kept {
+    /// Of the rule that matched last.
+    pub(super) line: Option<usize>,
     pub(super) id: Option<Vec<u8>>,
     pub(super) code: Option<Vec<u8>>,
     pub(super) ecode: Option<Vec<u8>>,
@@ -144,6 +151,7 @@ impl Kept {
             }
         }
         let values = &rule.values;
+        self.line = Some(rule.line);
         set(&mut self.id, &rule.id);
         set(&mut self.code, &values.code);
         set(&mut self.ecode, &values.ecode);

@@ -14,6 +14,8 @@ pub(super) struct Judged<'a> {
     pub(super) case: &'a AclCase<'a>,
     pub(super) judgement: &'a AclJudgement,
     pub(super) decision: &'a Decision,
+    /// Whom formats speak of where the case is of a whole message.
+    pub(super) recipient: Option<&'a [u8]>,
 }
 
 impl Judged<'_> {
@@ -51,17 +53,6 @@ impl Judged<'_> {
         self.with_values(|values| Format::new(template).expand(values, escaping))
     }
 
-    /// A text for a header, which all recipients see: it names none of them.
-    pub(super) fn filled_for_message(&self, template: &[u8]) -> Vec<u8> {
-        self.with_values(|values| {
-            let values = FormatValues {
-                recipient: b"",
-                ..*values
-            };
-            Format::new(template).expand(&values, Escaping::Header)
-        })
-    }
-
     /// What formats speak of, with what was decided.
     pub(super) fn with_values<T>(&self, of: impl FnOnce(&FormatValues<'_>) -> T) -> T {
         let judgement = self.judgement;
@@ -80,7 +71,8 @@ impl Judged<'_> {
                 properties: Some(&properties),
                 rule,
                 rule_in_hand: rule,
-                elapsed: self.decision.age,
+                recipient: self.recipient.unwrap_or(values.recipient),
+                elapsed: self.decision.waited,
                 remaining: self.decision.wait,
                 tarpit: judgement.tarpit,
                 ..*values
@@ -91,7 +83,7 @@ impl Judged<'_> {
     /// The header that the rule itself wants.
     pub(super) fn header_of_rule(&self) -> Option<NewHeader> {
         let header = self.judgement.addheader.as_ref()?;
-        let line = self.filled_for_message(&header.text);
+        let line = self.filled(&header.text, Escaping::Header);
         Some(NewHeader {
             line,
             index: header.index,
@@ -104,12 +96,12 @@ impl Judged<'_> {
             address,
             line: self.judgement.line,
             acl: rule_id(self.judgement),
-            elapsed: self.decision.age,
+            elapsed: self.decision.waited,
         }
     }
 
     /// Writes the record of a recipient that was turned away.
-    pub(super) fn report(&self, acl: &Acl) {
+    pub(super) fn report_turned_away(&self, acl: &Acl, recipient: &[u8]) {
         let Some(stat) = acl.stat() else {
             return;
         };
@@ -122,6 +114,7 @@ impl Judged<'_> {
         let answer = self.answer(action);
         let record = self.with_values(|values| {
             let values = FormatValues {
+                recipient,
                 answer: Some(&answer),
                 outcome: Some(answer.outcome),
                 ..*values
@@ -133,11 +126,9 @@ impl Judged<'_> {
 
     pub(super) fn accepted(&self) -> Accepted {
         match self.decision.reason {
-            Reason::Retry => Accepted::Waited(self.decision.age),
+            Reason::Retry => Accepted::Waited(self.decision.waited),
             Reason::Known => Accepted::AtOnce(vec![PassCause::Known]),
-            _ if self.judgement.action == AclAction::Greylist => {
-                Accepted::AtOnce(vec![PassCause::Rule])
-            }
+            _ if self.judgement.action == AclAction::Greylist => Accepted::Silently,
             _ => Accepted::AtOnce(causes_of(self.judgement)),
         }
     }
@@ -176,10 +167,11 @@ pub(super) fn report_accepted(
     }
 }
 
-/// The `X-Greylist` header of a message, when it gets one.
+/// The `X-Greylist` header of a message, when it gets one; `last` is the judgement of the recipient
+/// that was judged last.
 pub(super) fn message_header(
-    seen: &AclCase<'_>,
-    acl: &Acl,
+    last: Option<&Judged<'_>>,
+    (seen, acl): (&AclCase<'_>, &Acl),
     message: &AclMessage,
 ) -> Option<NewHeader> {
     let report = match acl.settings().report {
@@ -188,14 +180,15 @@ pub(super) fn message_header(
         ReportWhen::NoDelays => HeaderReport::NoDelays,
         ReportWhen::All => HeaderReport::All,
     };
-    if !report.includes(message.delayed.is_some()) {
+    let delayed = Some(message.delayed).filter(|length| length.0 > 0);
+    if !report.includes(delayed.is_some()) {
         return None;
     }
-    let text = message.report.clone().unwrap_or_else(|| {
-        let delayed: Option<Seconds> = message.delayed;
-        seen.with_values(|values| {
-            x_greylist(delayed, &message.causes, &message.acl, &values.signature)
-        })
+    let of_rule =
+        last.and_then(|last| Some(last.filled(last.judgement.report.as_ref()?, Escaping::Header)));
+    let text = of_rule.unwrap_or_else(|| {
+        let rule = last.map(|last| rule_id(last.judgement)).unwrap_or_default();
+        seen.with_values(|values| x_greylist(delayed, &message.causes, &rule, &values.signature))
     });
     Some(NewHeader {
         line: [b"X-Greylist: ", &text[..]].concat(),
@@ -245,6 +238,8 @@ fn cause_of(why: Why, tarpit: Option<Seconds>) -> PassCause<'static> {
         | ClauseKind::Time
         | ClauseKind::RcptCount
         | ClauseKind::MsgSize
-        | ClauseKind::Property => PassCause::Rule,
+        | ClauseKind::Property
+        | ClauseKind::Log
+        | ClauseKind::Set => PassCause::Rule,
     }
 }

@@ -1,11 +1,12 @@
 //! What is written down of a judgement.
 
-use greylatch_core::{Decision, Outcome, Reason};
+use greylatch_core::{Attempt, Decision, Field, Outcome, Reason};
 use greylatch_rules::{AclAction, AclJudgement};
-use greylatch_wording::{LogSubject, MilterGreylistLine, RateOverflow};
+use greylatch_wording::{LogSubject, MilterGreylistLine, PassCause, RateOverflow};
 
+use super::Bypass;
 use super::judged::{Judged, causes_of, rule_id};
-use crate::acl::{Acl, AclCase, AclRecipient, Overflow};
+use crate::acl::{Acl, AclMessage, AclRecipient, Overflow};
 use crate::desk::Desk;
 
 impl Desk {
@@ -16,50 +17,77 @@ impl Desk {
         }
     }
 
-    /// Writes down what became of a recipient or, at its end, of a message; of one that has to wait
-    /// for each of its recipients, the last one first.
-    pub(super) fn tell(&self, judged: &Judged<'_>, all: &[AclRecipient]) {
-        let own = judged.case.log_subject();
-        if all.is_empty() {
-            self.tell_decision(judged, &own);
+    /// Writes down why a recipient passes before any rule; of a login or certificate, which are of
+    /// the message, only once.
+    pub(super) fn tell_bypass(&self, bypass: &Bypass, attempt: &Attempt, message: &mut AclMessage) {
+        let line = match bypass.cause {
+            PassCause::Authenticated => MilterGreylistLine::LoginBypass(attempt.text(Field::Login)),
+            PassCause::Certificate => {
+                MilterGreylistLine::CertificateBypass(attempt.text(Field::CertSubject))
+            }
+            PassCause::AccessDatabase => MilterGreylistLine::AccessDatabaseBypass,
+            // Of SPF it was said when it was looked up.
+            _ => return,
+        };
+        let is_of_message = bypass.cause != PassCause::AccessDatabase;
+        if is_of_message && std::mem::replace(&mut message.bypass_told, true) {
+            return;
         }
-        for recipient in all.iter().rev() {
+        self.observer.say_unsorted(line.severity(), &line.text());
+    }
+
+    /// Writes down what became of a recipient or, at its end, of a message.
+    pub(super) fn tell(&self, judged: &Judged<'_>) {
+        self.tell_decision(judged, &judged.case.log_subject(), false);
+    }
+
+    /// Writes down what became of a message for each of its recipients, the last one first.
+    pub(super) fn tell_each(
+        &self,
+        judged: &Judged<'_>,
+        recipients: &[AclRecipient],
+        after_data: bool,
+    ) {
+        let own = judged.case.log_subject();
+        for recipient in recipients.iter().rev() {
             let recipient = Some(&recipient.address[..]);
-            self.tell_decision(judged, &LogSubject { recipient, ..own });
+            self.tell_decision(judged, &LogSubject { recipient, ..own }, after_data);
         }
     }
 
     /// Writes down which recipients of a message that was greylisted at its end need not wait.
     pub(super) fn tell_passed(
         &self,
-        (case, judgement): (&AclCase<'_>, &AclJudgement),
+        judged: &Judged<'_>,
         recipients: &[AclRecipient],
         decisions: &[Decision],
     ) {
         for (recipient, decision) in recipients.iter().zip(decisions).rev() {
             if decision.outcome == Outcome::Pass {
-                let judged = Judged {
-                    case,
-                    judgement,
+                let one = Judged {
                     decision,
+                    ..*judged
                 };
-                self.tell(&judged, std::slice::from_ref(recipient));
+                self.tell_each(&one, std::slice::from_ref(recipient), false);
             }
         }
     }
 
-    fn tell_decision(&self, judged: &Judged<'_>, subject: &LogSubject<'_>) {
+    fn tell_decision(&self, judged: &Judged<'_>, subject: &LogSubject<'_>, after_data: bool) {
         let Judged {
             judgement,
             decision,
             ..
         } = judged;
-        if judgement.nolog {
-            return;
-        }
         let acl = &rule_id(judgement)[..];
         let causes = &causes_of(judgement)[..];
         let line = match (judgement.action, decision.outcome, decision.reason) {
+            // So much is said whatever the rule says.
+            (AclAction::Greylist, _, Reason::Known) => MilterGreylistLine::Known {
+                subject,
+                lifetime: judgement.autowhite,
+            },
+            _ if judgement.nolog => return,
             (_, Outcome::Refuse, _) | (AclAction::Blacklist, ..) => {
                 MilterGreylistLine::Blacklisted { subject, acl }
             }
@@ -72,13 +100,9 @@ impl Desk {
                 subject,
                 wait: decision.wait,
                 acl,
-                after_data: false,
+                after_data,
             },
-            (_, _, Reason::Known) => MilterGreylistLine::Known {
-                subject,
-                lifetime: judgement.autowhite,
-            },
-            (_, _, Reason::Retry) => MilterGreylistLine::Accepted {
+            (_, _, Reason::Retry) if judgement.delay.0 > 0 => MilterGreylistLine::Accepted {
                 subject,
                 elapsed: decision.age,
                 acl,
