@@ -14,6 +14,16 @@ pub struct GreylistConf {
     pub single: bool,
 }
 
+impl GreylistConf {
+    /// Whether a message may be deferred at its end, for its recipients together.
+    pub(crate) fn defers_messages(&self) -> bool {
+        let mut lines = self.text.lines();
+        lines.any(|line| {
+            line == "delayedreject" || line.starts_with("dacl") && line.contains(" greylist ")
+        })
+    }
+}
+
 const fn conf(name: &'static str, text: &'static str) -> GreylistConf {
     GreylistConf {
         name,

@@ -5,16 +5,24 @@
 //! message that they tell of, and at the end what both dump. What may differ is
 //! listed in [`Leave`]; all else is reported.
 
+mod dumps;
+mod logs;
+mod ours;
+mod waits;
+
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::net::Ipv6Addr;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use self::dumps::{Times, rows};
+use self::ours::Ours;
+use self::waits::clock_seconds;
 use crate::clock::{Clock, EPISODE_START};
+use crate::dev_log::LogLine;
 use crate::greylist_conf::GreylistConf;
-use crate::greylist_host::{GreylistHost, Whose};
 use crate::greylist_traffic::{Session, Sessions};
 use crate::greylister::Endpoint;
 use crate::milter::{MilterClient, Offer};
@@ -27,6 +35,20 @@ use crate::process::scratch_folder;
 pub enum Leave {
     /// The original tells of the longest delay of any message of a connection.
     DelayOfAnotherMessage,
+    /// Where no rule and no memory let a recipient pass, but a delay of zero, the
+    /// original tells the reason of an earlier message, or none.
+    ReasonOfAnotherMessage,
+    /// Of a message that is deferred at its end the original tells how long some
+    /// recipient has to wait, ours of the slowest.
+    WaitOfAnotherRecipient,
+    /// The first rule of a file keeps the original from looking at a message.
+    FirstRuleLooksAtNothing,
+    /// The original says each time what `domainexact` changes.
+    LineOfDomainexact,
+    /// The original does not turn an address of IPv6 around.
+    ReversedIpv6,
+    /// Ours writes an entry that has passed when that matters.
+    TouchedLazily,
     /// After `nolog` the original adds a reason that says nothing.
     ReasonOfNolog,
     /// Ours writes a line when a recipient passes after its delay.
@@ -68,18 +90,19 @@ pub fn compare_greylists(
     let folder = scratch_folder()?;
     let mut clock = Clock::new(folder.path(), EPISODE_START)?;
     let text = format!("{}nospf\n", ours.unwrap_or(conf.text));
-    let ours = folder.path().join("ours");
     // What is put before the statements of each has three lines.
     let real = MilterGreylist::start(folder.path(), conf.text, &clock)?;
-    let host = GreylistHost::start(Whose::Ours, &ours, &text, Some(&clock))?;
-    let ends = [real.endpoint(), Endpoint::Unix(ours.join("socket"))];
-    let mut traffic = Sessions::new(seed, conf.single);
+    let ours = Ours::start(&folder.path().join("ours"), &text, &clock)?;
+    let ends = [real.endpoint(), ours.endpoint()];
+    let mut traffic = Sessions::new(seed_of(conf, seed), conf.single);
     let mut outcome = GreylistOutcome::default();
+    let mut times = Vec::with_capacity(sessions);
     for number in 1..=sessions {
         let session = traffic.session();
         if session.at != clock.now() {
             clock.set(session.at)?;
         }
+        times.push(session.at);
         let [known, tried] = [0, 1].map(|side| play(&ends[side], &session));
         let about = || format!("{}, seed {seed}, session {number}", conf.name);
         let known = known.with_context(about)?;
@@ -88,18 +111,23 @@ pub fn compare_greylists(
         outcome.compare_answers((conf, &about()), &session, &known, &tried);
     }
     // Both write their logs from threads of their own.
-    let known = when_quiet(|| Ok(real.log()?.into_iter().map(|line| line.text).collect()))?;
-    let tried = when_quiet(|| Ok(host.log()?.lines().map(str::to_owned).collect()))?;
-    outcome.compare_logs(conf.name, known, tried);
-    host.stop()?;
-    let known = real.stop()?;
-    let tried = read_dump(&ours);
-    outcome.compare_dumps(conf, (&known, &tried), clock.now());
+    let logs = (when_quiet(|| real.log())?, when_quiet(|| ours.log())?);
+    outcome.compare_logs(conf, &times, logs);
+    let dumps = (real.stop()?, ours.stop()?);
+    outcome.compare_dumps(conf, (&dumps.0, &dumps.1), clock.now());
     Ok(outcome)
 }
 
+/// Each configuration has sessions of its own.
+fn seed_of(conf: &GreylistConf, seed: u64) -> u64 {
+    let letters = conf.name.bytes();
+    letters.fold(seed, |seed, letter| {
+        seed.wrapping_mul(31).wrapping_add(u64::from(letter))
+    })
+}
+
 /// What a log holds once it has grown no more for a while.
-fn when_quiet(log: impl Fn() -> Result<Vec<String>>) -> Result<Vec<String>> {
+fn when_quiet(log: impl Fn() -> Result<Vec<LogLine>>) -> Result<Vec<LogLine>> {
     let mut before = log()?;
     loop {
         thread::sleep(Duration::from_millis(300));
@@ -109,10 +137,6 @@ fn when_quiet(log: impl Fn() -> Result<Vec<String>>) -> Result<Vec<String>> {
         }
         before = now;
     }
-}
-
-fn read_dump(folder: &Path) -> String {
-    std::fs::read_to_string(folder.join("greylist.db")).unwrap_or_default()
 }
 
 /// What a filter says to each step that both are asked.
@@ -174,7 +198,7 @@ impl GreylistOutcome {
             }
             let shown: Vec<String> = session.steps[..=place]
                 .iter()
-                .map(|step| format!("{} {}", step.command, step.content.escape_ascii()))
+                .map(|step| format!("{} {}", step.command, short(&step.content)))
                 .collect();
             self.differences.push(format!(
                 "{about} at +{} s:\n  {}\n  original: {known:?}\n  ours:     {tried:?}\n",
@@ -185,66 +209,29 @@ impl GreylistOutcome {
         }
     }
 
-    fn compare_logs(&mut self, name: &str, known: Vec<String>, tried: Vec<String>) {
-        let before = tried.len();
-        let tried: Vec<String> = tried
-            .into_iter()
-            .filter(|line| !line.contains(" accepted after "))
-            .collect();
-        for _ in tried.len()..before {
-            self.note(Leave::AcceptanceLine);
-        }
-        self.log_lines += known.len();
-        let [known, tried] = [by_message(known), by_message(tried)];
-        let mut ids: Vec<&String> = known.keys().chain(tried.keys()).collect();
-        ids.sort();
-        ids.dedup();
-        for id in ids {
-            if known.get(id) != tried.get(id) {
-                self.differences.push(format!(
-                    "{name}: log of {id:?}\n  original: {:#?}\n  ours:     {:#?}\n",
-                    known.get(id),
-                    tried.get(id)
-                ));
-            }
-        }
-    }
-
     fn compare_dumps(&mut self, conf: &GreylistConf, dumps: (&str, &str), now: i64) {
-        let [known, tried] = [dumps.0, dumps.1].map(|dump| rows(dump, now));
+        let [known, tried] = [dumps.0, dumps.1].map(|dump| rows(dump, conf, now));
         self.rows += known.len();
-        if known != tried {
-            let only = |these: &[String], others: &[String]| {
-                let rows = these.iter().filter(|row| !others.contains(row));
-                rows.cloned().collect::<Vec<String>>()
-            };
-            self.differences.push(format!(
-                "{}: dump at +{}\n  only the original: {:#?}\n  only ours: {:#?}\n",
-                conf.name,
-                now - EPISODE_START,
-                only(&known, &tried),
-                only(&tried, &known)
-            ));
+        let only_ours = tried.keys().filter(|of| !known.contains_key(of));
+        for of in known.keys().chain(only_ours) {
+            match of.times((&known, &tried), conf, now) {
+                Times::Same => {}
+                Times::Touched => self.note(Leave::TouchedLazily),
+                Times::Different => self.differences.push(format!(
+                    "{}: dump at +{} of {of:?}\n  original: {:?}\n  ours:     {:?}\n",
+                    conf.name,
+                    now - EPISODE_START,
+                    known.get(of),
+                    tried.get(of)
+                )),
+            }
         }
     }
 }
 
-/// Lines by the queue id before the first colon; others by the text `other`.
-/// Those that tell of files, start and end are left out.
-fn by_message(lines: Vec<String>) -> BTreeMap<String, Vec<String>> {
-    let mut messages: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in lines {
-        let id = line.split_once(": ").map_or("", |(id, _)| id);
-        let is_id = id.starts_with('s') && id.contains('m') && id.len() < 9;
-        let is_rate = line.starts_with("ratelimit overflow");
-        let id = match (is_id, is_rate) {
-            (true, _) => id.to_owned(),
-            (_, true) => "rates".to_owned(),
-            _ => continue,
-        };
-        messages.entry(id).or_default().push(line);
-    }
-    messages
+/// The first bytes of a packet, to be read.
+fn short(content: &[u8]) -> String {
+    content[..content.len().min(120)].escape_ascii().to_string()
 }
 
 fn allowed_answer(
@@ -279,6 +266,12 @@ fn allowed_answer(
         let is_longer = (own.len(), own) < (delay.len(), delay);
         return (accepted_before && is_longer).then_some(Leave::DelayOfAnotherMessage);
     }
+    if conf.text.starts_with("greylist 0\n") && accepted_before {
+        let (_, known) = known.split_once(", not delayed by ")?;
+        let (reason, tried) = tried.split_once(" matched, not delayed by ")?;
+        let is_rule = reason.starts_with("hX-Greylist\\x00ACL ");
+        return (is_rule && known == tried).then_some(Leave::ReasonOfAnotherMessage);
+    }
     if conf.name != "nolog" {
         return None;
     }
@@ -298,6 +291,21 @@ fn allowed_reply(conf: &GreylistConf, known: &str, tried: &str) -> Option<Leave>
     if known == single {
         return Some(Leave::PercentDoubled);
     }
+    if known == with_plain_ipv6(&single) {
+        return Some(Leave::ReversedIpv6);
+    }
+    if conf.defers_messages() {
+        let wait = |reply: &str| {
+            let (before, wait) = reply.split_once(" come back in ")?;
+            Some((
+                before.to_owned(),
+                clock_seconds(wait.strip_suffix("\\x00")?)?,
+            ))
+        };
+        let ((known, shorter), (tried, longer)) = wait(known).zip(wait(tried))?;
+        let is_longer = known == tried && shorter < longer;
+        return is_longer.then_some(Leave::WaitOfAnotherRecipient);
+    }
     if !conf.text.contains(" code ") {
         return None;
     }
@@ -308,18 +316,16 @@ fn allowed_reply(conf: &GreylistConf, known: &str, tried: &str) -> Option<Leave>
     (mended == single).then_some(Leave::StatusOfTheCode)
 }
 
-/// The rows that still count, without dates in words, sorted.
-fn rows(dump: &str, now: i64) -> Vec<String> {
-    let mut rows = Vec::new();
-    for line in dump.lines().filter(|line| !line.starts_with('#')) {
-        let row = line.split('#').next().unwrap_or_default().trim_end();
-        let mut words = row.split(['\t', ' ']);
-        let time = words.nth(3).and_then(|time| time.parse::<i64>().ok());
-        let is_over = row.ends_with(" AUTO") && time.is_some_and(|time| time < now);
-        if !row.is_empty() && !is_over {
-            rows.push(row.to_owned());
+/// A reply with an address of IPv6 in place of its half octets, the last first.
+fn with_plain_ipv6(reply: &str) -> String {
+    let words = reply.split(' ').map(|word| {
+        let halves: Vec<&str> = word.split('.').rev().collect();
+        let is_half = |half: &&str| half.len() == 1 && u8::from_str_radix(half, 16).is_ok();
+        if halves.len() != 32 || !halves.iter().all(is_half) {
+            return word.to_owned();
         }
-    }
-    rows.sort();
-    rows
+        let address = u128::from_str_radix(&halves.concat(), 16);
+        address.map_or(word.to_owned(), |bits| Ipv6Addr::from(bits).to_string())
+    });
+    words.collect::<Vec<String>>().join(" ")
 }

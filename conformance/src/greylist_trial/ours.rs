@@ -1,0 +1,74 @@
+//! Ours under the name of milter-greylist, logging to syslog as it does in the
+//! background, so that facility and severity are seen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::clock::Clock;
+use crate::dev_log::{DevLog, LogLine};
+use crate::greylister::Endpoint;
+use crate::milter::MilterClient;
+use crate::peers::greylatch_binary;
+use crate::process::Daemon;
+
+/// A running daemon of ours.
+pub(crate) struct Ours {
+    daemon: Daemon,
+    log: DevLog,
+    folder: PathBuf,
+}
+
+impl Ours {
+    /// Starts it in `folder` with these statements, behind three lines of the
+    /// test's own.
+    pub(crate) fn start(folder: &Path, conf: &str, clock: &Clock) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let path = folder.join("greylist.conf");
+        let usual = format!(
+            "socket \"{0}/socket\"\ndumpfile \"{0}/greylist.db\"\nuser \"root\"\n",
+            folder.display()
+        );
+        fs::write(&path, usual + conf)?;
+        let mut command = Command::new(greylatch_binary()?);
+        // As the program starts itself again to go into the background.
+        command
+            .arg("milter-greylist")
+            .env("GREYLATCH_DETACHED", "1");
+        command.arg("-f").arg(&path);
+        clock.rule(&mut command)?;
+        let log = DevLog::open()?;
+        let daemon = Daemon::start(log.enclose(&command), &folder.join("stderr"))?;
+        let mut ours = Self {
+            daemon,
+            log,
+            folder: folder.to_owned(),
+        };
+        let listens = MilterClient::wait(&ours.endpoint());
+        ensure!(
+            ours.daemon.is_running()?,
+            "it ended: {}",
+            String::from_utf8_lossy(&ours.daemon.stderr()?)
+        );
+        listens?;
+        Ok(ours)
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::Unix(self.folder.join("socket"))
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> Result<Vec<LogLine>> {
+        self.log.lines()
+    }
+
+    /// Ends it by TERM, and gives the dump that it leaves.
+    pub(crate) fn stop(self) -> Result<String> {
+        self.daemon.terminate()?;
+        Ok(fs::read_to_string(self.folder.join("greylist.db"))?)
+    }
+}
