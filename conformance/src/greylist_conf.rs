@@ -9,9 +9,22 @@ pub struct GreylistConf {
     pub name: &'static str,
     /// Its statements.
     pub text: &'static str,
-    /// Whether each connection has only one message: where the original mixes
-    /// the messages of a connection up, in what it remembers too.
-    pub single: bool,
+    /// What its sessions are like.
+    pub traffic: Traffic,
+}
+
+/// What sessions are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// As they come.
+    Any,
+    /// Each connection has only one message: where the original mixes the
+    /// messages of a connection up, in what it remembers too.
+    Single,
+    /// A client that has not passed lately has one sender and recipient only:
+    /// of several that wait, the original lets those wait on that had come
+    /// before the one that makes the client known. Nobody passes before the rules.
+    Lone,
 }
 
 impl GreylistConf {
@@ -28,7 +41,7 @@ const fn conf(name: &'static str, text: &'static str) -> GreylistConf {
     GreylistConf {
         name,
         text,
-        single: false,
+        traffic: Traffic::Any,
     }
 }
 
@@ -36,7 +49,15 @@ const fn single(name: &'static str, text: &'static str) -> GreylistConf {
     GreylistConf {
         name,
         text,
-        single: true,
+        traffic: Traffic::Single,
+    }
+}
+
+const fn lone(name: &'static str, text: &'static str) -> GreylistConf {
+    GreylistConf {
+        name,
+        text,
+        traffic: Traffic::Lone,
     }
 }
 
@@ -88,7 +109,7 @@ pub const GREYLIST_CONFS: &[GreylistConf] = &[
         "subnet",
         "greylist 60\nsubnetmatch /24\nsubnetmatch6 /64\nautowhite 2h\n",
     ),
-    conf(
+    lone(
         "lazyaw",
         "greylist 60\nlazyaw\nautowhite 2h\nracl greylist default\n",
     ),

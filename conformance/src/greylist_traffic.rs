@@ -1,8 +1,11 @@
 //! Random sessions for the comparison with milter-greylist: few addresses, so
 //! that they meet again.
 
+use std::collections::HashMap;
+
 use crate::clock::EPISODE_START;
 use crate::dice::Dice;
+use crate::greylist_conf::Traffic;
 
 /// The packets of one connection, without the negotiation.
 #[derive(Clone, Debug)]
@@ -51,16 +54,34 @@ pub(crate) struct Sessions {
     dice: Dice,
     now: i64,
     count: usize,
-    single: bool,
+    traffic: Traffic,
+    /// Of each client, when lone ones matter.
+    lone: HashMap<&'static str, Lone>,
 }
 
+/// What a client may do whose one sender and recipient wait, or have passed.
+#[derive(Default)]
+struct Lone {
+    /// When they may pass.
+    due: Option<i64>,
+    /// Until when the client is known.
+    known: i64,
+}
+
+/// The `greylist` and `autowhite` of configurations with such clients.
+const LONE_DELAY_S: i64 = 60;
+const LONE_LIFETIME_S: i64 = 7_200;
+/// How much longer ours may know a client.
+const LONE_SLACK_S: i64 = LONE_LIFETIME_S / 64 + 1;
+
 impl Sessions {
-    pub(crate) fn new(seed: u64, single: bool) -> Self {
+    pub(crate) fn new(seed: u64, traffic: Traffic) -> Self {
         Self {
             dice: Dice::new(seed),
             now: EPISODE_START,
             count: 0,
-            single,
+            traffic,
+            lone: HashMap::new(),
         }
     }
 
@@ -69,6 +90,7 @@ impl Sessions {
         self.now += self.dice.pick(STEPS_S);
         let mut steps = Vec::new();
         let (name, address) = *self.dice.pick(CLIENTS);
+        let is_lone = self.traffic == Traffic::Lone && self.is_lone(address);
         push(
             &mut steps,
             0,
@@ -77,7 +99,7 @@ impl Sessions {
         );
         push(&mut steps, 0, 'C', connect(name, address));
         let mut shown = Vec::new();
-        if self.dice.chance(10) {
+        if self.traffic != Traffic::Lone && self.dice.chance(10) {
             shown.push(("{verify}", *self.dice.pick(&["OK", "NO"])));
             shown.push(("{cert_subject}", "/CN=foo"));
         }
@@ -86,13 +108,13 @@ impl Sessions {
             .dice
             .pick(&["client.example", "other.example", "x.example"]);
         push(&mut steps, 0, 'H', format!("{helo}\0").into_bytes());
-        let messages = if self.single {
+        let messages = if is_lone || self.traffic == Traffic::Single {
             1
         } else {
             1 + self.dice.below(3)
         };
         for message in 1..=messages {
-            self.message(message, &mut steps);
+            self.message(message, is_lone, &mut steps);
         }
         Session {
             at: self.now,
@@ -100,28 +122,56 @@ impl Sessions {
         }
     }
 
-    fn message(&mut self, number: usize, steps: &mut Vec<Step>) {
+    /// Whether a client may have only one sender and recipient now; so far as it
+    /// has to, time goes on until ours knows it no longer either.
+    fn is_lone(&mut self, address: &'static str) -> bool {
+        let of = self.lone.entry(address).or_default();
+        if self.now > of.known && self.now <= of.known + LONE_SLACK_S {
+            self.now = of.known + LONE_SLACK_S + 1;
+        }
+        let (is_known, is_due) = (
+            self.now <= of.known,
+            of.due.is_some_and(|due| due <= self.now),
+        );
+        if is_known || is_due {
+            (of.known, of.due) = (self.now + LONE_LIFETIME_S, None);
+        } else if of.due.is_none() {
+            of.due = Some(self.now + LONE_DELAY_S);
+        }
+        !is_known
+    }
+
+    fn message(&mut self, number: usize, is_lone: bool, steps: &mut Vec<Step>) {
         let id = format!("s{}m{number}", self.count);
         let mut shown = vec![("i", &id[..])];
-        if self.dice.chance(10) {
+        if self.traffic != Traffic::Lone && self.dice.chance(10) {
             shown.push(("{auth_authen}", *self.dice.pick(&["joe", "eve"])));
         }
         if self.dice.chance(30) {
             shown.push(("{trusted}", *self.dice.pick(&["yes", "yet", "no"])));
         }
         push(steps, number, 'D', macros('M', &shown));
-        let sender = *self.dice.pick(SENDERS);
+        let sender = if is_lone {
+            SENDERS[0]
+        } else {
+            *self.dice.pick(SENDERS)
+        };
         push(steps, number, 'M', format!("<{sender}>\0").into_bytes());
-        for _ in 0..1 + self.dice.below(3) {
+        let recipients = if is_lone { 1 } else { 1 + self.dice.below(3) };
+        for _ in 0..recipients {
             let mut shown = vec![("i", &id[..])];
-            if self.dice.chance(8) {
+            if self.traffic != Traffic::Lone && self.dice.chance(8) {
                 shown.push((
                     "{greylist}",
                     *self.dice.pick(&["WHITE", "white", "OK", "RELAY"]),
                 ));
             }
             push(steps, number, 'D', macros('R', &shown));
-            let recipient = *self.dice.pick(RECIPIENTS);
+            let recipient = if is_lone {
+                RECIPIENTS[0]
+            } else {
+                *self.dice.pick(RECIPIENTS)
+            };
             push(steps, number, 'R', format!("<{recipient}>\0").into_bytes());
         }
         if self.dice.chance(85) {

@@ -5,21 +5,22 @@
 //! message that they tell of, and at the end what both dump. What may differ is
 //! listed in [`Leave`]; all else is reported.
 
+mod answers;
 mod dumps;
+mod kept;
 mod logs;
 mod ours;
 mod waits;
 
 use std::collections::BTreeMap;
-use std::net::Ipv6Addr;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use self::dumps::{Times, rows};
+use self::kept::Kept;
 use self::ours::Ours;
-use self::waits::clock_seconds;
 use crate::clock::{Clock, EPISODE_START};
 use crate::dev_log::LogLine;
 use crate::greylist_conf::GreylistConf;
@@ -47,8 +48,19 @@ pub enum Leave {
     LineOfDomainexact,
     /// The original does not turn an address of IPv6 around.
     ReversedIpv6,
+    /// A message that had to wait at its end has waited for no time, as the
+    /// original tells it.
+    DelayAtTheEnd,
+    /// The clock has been set back, and the original tells of less than no time.
+    NegativeTime,
+    /// The original counts entries that are over among those it removes, unless
+    /// it has come upon them before.
+    RemovedCount,
     /// Ours writes an entry that has passed when that matters.
     TouchedLazily,
+    /// So it may remember one that is over for the original, by a 64th of its
+    /// lifetime at most. From then on this triplet is not compared.
+    KeptLonger,
     /// After `nolog` the original adds a reason that says nothing.
     ReasonOfNolog,
     /// Ours writes a line when a recipient passes after its delay.
@@ -94,9 +106,10 @@ pub fn compare_greylists(
     let real = MilterGreylist::start(folder.path(), conf.text, &clock)?;
     let ours = Ours::start(&folder.path().join("ours"), &text, &clock)?;
     let ends = [real.endpoint(), ours.endpoint()];
-    let mut traffic = Sessions::new(seed_of(conf, seed), conf.single);
+    let mut traffic = Sessions::new(seed_of(conf, seed), conf.traffic);
     let mut outcome = GreylistOutcome::default();
     let mut times = Vec::with_capacity(sessions);
+    let mut kept = Kept::new(conf);
     for number in 1..=sessions {
         let session = traffic.session();
         if session.at != clock.now() {
@@ -108,13 +121,13 @@ pub fn compare_greylists(
         let known = known.with_context(about)?;
         let tried = tried.with_context(about)?;
         outcome.sessions += 1;
-        outcome.compare_answers((conf, &about()), &session, &known, &tried);
+        outcome.compare_answers(&mut kept, (number, &session), (&known, &tried));
     }
     // Both write their logs from threads of their own.
     let logs = (when_quiet(|| real.log())?, when_quiet(|| ours.log())?);
-    outcome.compare_logs(conf, &times, logs);
+    outcome.compare_logs(&kept, &times, logs);
     let dumps = (real.stop()?, ours.stop()?);
-    outcome.compare_dumps(conf, (&dumps.0, &dumps.1), clock.now());
+    outcome.compare_dumps(&kept, (&dumps.0, &dumps.1), clock.now());
     Ok(outcome)
 }
 
@@ -174,46 +187,15 @@ impl GreylistOutcome {
         *self.allowed.entry(allowed).or_default() += 1;
     }
 
-    fn compare_answers(
-        &mut self,
-        (conf, about): (&GreylistConf, &str),
-        session: &Session,
-        known: &[Vec<String>],
-        tried: &[Vec<String>],
-    ) {
-        let all = known;
-        for (place, step) in session.steps.iter().enumerate() {
-            let [known, tried] = [known, tried].map(|heard| &heard[place]);
-            self.answers += usize::from(!known.is_empty());
-            if known == tried {
-                continue;
-            }
-            let earlier = session.steps[..place].iter().zip(all);
-            let accepted_before = earlier
-                .filter(|(one, said)| one.command == 'R' && **said == ["c"])
-                .any(|(one, _)| one.message < step.message);
-            if let Some(allowed) = allowed_answer(conf, accepted_before, known, tried) {
-                self.note(allowed);
-                continue;
-            }
-            let shown: Vec<String> = session.steps[..=place]
-                .iter()
-                .map(|step| format!("{} {}", step.command, short(&step.content)))
-                .collect();
-            self.differences.push(format!(
-                "{about} at +{} s:\n  {}\n  original: {known:?}\n  ours:     {tried:?}\n",
-                session.at - EPISODE_START,
-                shown.join("\n  ")
-            ));
-            return;
-        }
-    }
-
-    fn compare_dumps(&mut self, conf: &GreylistConf, dumps: (&str, &str), now: i64) {
+    fn compare_dumps(&mut self, kept: &Kept<'_>, dumps: (&str, &str), now: i64) {
+        let conf = kept.conf;
         let [known, tried] = [dumps.0, dumps.1].map(|dump| rows(dump, conf, now));
         self.rows += known.len();
         let only_ours = tried.keys().filter(|of| !known.contains_key(of));
         for of in known.keys().chain(only_ours) {
+            if kept.is_apart(&of.triplet()) {
+                continue;
+            }
             match of.times((&known, &tried), conf, now) {
                 Times::Same => {}
                 Times::Touched => self.note(Leave::TouchedLazily),
@@ -227,105 +209,4 @@ impl GreylistOutcome {
             }
         }
     }
-}
-
-/// The first bytes of a packet, to be read.
-fn short(content: &[u8]) -> String {
-    content[..content.len().min(120)].escape_ascii().to_string()
-}
-
-fn allowed_answer(
-    conf: &GreylistConf,
-    accepted_before: bool,
-    known: &[String],
-    tried: &[String],
-) -> Option<Leave> {
-    if let ([known], [tried]) = (known, tried)
-        && known.starts_with('y')
-    {
-        return allowed_reply(conf, known, tried);
-    }
-    let without = |said: &[String]| -> Vec<String> {
-        let own = said
-            .iter()
-            .filter(|one| !one.starts_with("hX-Greylist\\x00"));
-        own.cloned().collect()
-    };
-    let header = |said: &[String]| {
-        let mut own = said.iter();
-        own.find(|one| one.starts_with("hX-Greylist\\x00")).cloned()
-    };
-    if without(known) != without(tried) {
-        return None;
-    }
-    let [known, tried] = [known, tried].map(|said| header(said).unwrap_or_default());
-    if let Some(delay) = delay_in(&known) {
-        // Both have two digits or more in each part, so that the longer text or the greater one is
-        // the longer time.
-        let own = delay_in(&tried).unwrap_or_default();
-        let is_longer = (own.len(), own) < (delay.len(), delay);
-        return (accepted_before && is_longer).then_some(Leave::DelayOfAnotherMessage);
-    }
-    if conf.text.starts_with("greylist 0\n") && accepted_before {
-        let (_, known) = known.split_once(", not delayed by ")?;
-        let (reason, tried) = tried.split_once(" matched, not delayed by ")?;
-        let is_rule = reason.starts_with("hX-Greylist\\x00ACL ");
-        return (is_rule && known == tried).then_some(Leave::ReasonOfAnotherMessage);
-    }
-    if conf.name != "nolog" {
-        return None;
-    }
-    let (start, rest) = known.split_once(", ACL ")?;
-    let (_, rest) = rest.split_once(" matched")?;
-    (format!("{start}{rest}") == tried).then_some(Leave::ReasonOfNolog)
-}
-
-/// How long a header says that its message was delayed.
-fn delay_in(header: &str) -> Option<&str> {
-    let (_, rest) = header.split_once("Delayed for ")?;
-    rest.split_once(' ').map(|(delay, _)| delay)
-}
-
-fn allowed_reply(conf: &GreylistConf, known: &str, tried: &str) -> Option<Leave> {
-    let single = tried.replace("%%", "%");
-    if known == single {
-        return Some(Leave::PercentDoubled);
-    }
-    if known == with_plain_ipv6(&single) {
-        return Some(Leave::ReversedIpv6);
-    }
-    if conf.defers_messages() {
-        let wait = |reply: &str| {
-            let (before, wait) = reply.split_once(" come back in ")?;
-            Some((
-                before.to_owned(),
-                clock_seconds(wait.strip_suffix("\\x00")?)?,
-            ))
-        };
-        let ((known, shorter), (tried, longer)) = wait(known).zip(wait(tried))?;
-        let is_longer = known == tried && shorter < longer;
-        return is_longer.then_some(Leave::WaitOfAnotherRecipient);
-    }
-    if !conf.text.contains(" code ") {
-        return None;
-    }
-    // `y` and the code stand in front.
-    let (code, status) = known.split_at_checked(5)?;
-    let class = code.get(1..2)?;
-    let mended = format!("{code}{class}{}", status.get(1..)?);
-    (mended == single).then_some(Leave::StatusOfTheCode)
-}
-
-/// A reply with an address of IPv6 in place of its half octets, the last first.
-fn with_plain_ipv6(reply: &str) -> String {
-    let words = reply.split(' ').map(|word| {
-        let halves: Vec<&str> = word.split('.').rev().collect();
-        let is_half = |half: &&str| half.len() == 1 && u8::from_str_radix(half, 16).is_ok();
-        if halves.len() != 32 || !halves.iter().all(is_half) {
-            return word.to_owned();
-        }
-        let address = u128::from_str_radix(&halves.concat(), 16);
-        address.map_or(word.to_owned(), |bits| Ipv6Addr::from(bits).to_string())
-    });
-    words.collect::<Vec<String>>().join(" ")
 }

@@ -58,6 +58,14 @@ pub(crate) fn rows(dump: &str, conf: &GreylistConf, now: i64) -> Rows {
 }
 
 impl RowOf {
+    /// Whom it is about, in words.
+    pub(crate) fn triplet(&self) -> String {
+        format!(
+            "{}] from {} to {}",
+            self.client, self.sender, self.recipient
+        )
+    }
+
     /// How both tell its time; `None` where one has no such row.
     pub(crate) fn times(
         &self,
@@ -82,13 +90,15 @@ impl RowOf {
     /// moves its expiry by a 64th of its age or of its lifetime, or an hour.
     fn may_be(&self, (known, tried): (i64, i64), conf: &GreylistConf) -> bool {
         let age_max = known - EPISODE_START;
-        let slack = (age_max / 64).min(longest_lifetime(conf) / 64).min(3_600);
+        let slack = (age_max / 64)
+            .min(lifetimes(conf).into_iter().max().unwrap_or(0) / 64)
+            .min(3_600);
         self.passed && (known..=known + slack).contains(&tried)
     }
 }
 
 /// The first address of the client's network.
-fn first_of(client: IpAddr, conf: &GreylistConf) -> IpAddr {
+pub(crate) fn first_of(client: IpAddr, conf: &GreylistConf) -> IpAddr {
     let prefix = |word: &str, usual: u32| {
         let after = conf.text.split(&format!("{word} /")).nth(1);
         after
@@ -109,8 +119,8 @@ fn first_of(client: IpAddr, conf: &GreylistConf) -> IpAddr {
     }
 }
 
-/// The longest `autowhite` of a configuration in seconds.
-fn longest_lifetime(conf: &GreylistConf) -> i64 {
+/// The lifetimes that a configuration gives, in seconds.
+pub(crate) fn lifetimes(conf: &GreylistConf) -> Vec<i64> {
     let told = conf.text.split("autowhite ").skip(1).filter_map(|rest| {
         let word = rest.split_whitespace().next()?;
         let unit = match word.chars().last()? {
@@ -122,20 +132,22 @@ fn longest_lifetime(conf: &GreylistConf) -> i64 {
         let number = word.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
         Some(number.parse::<i64>().ok()? * unit)
     });
-    // One day where a configuration says nothing.
-    told.max()
-        .unwrap_or(86_400)
-        .max(86_400 * i64::from(!conf.text.contains("\nautowhite ")))
+    let mut all: Vec<i64> = told.collect();
+    if !conf.text.contains("\nautowhite ") {
+        all.push(86_400);
+    }
+    all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::greylist_conf::Traffic;
 
     const CONF: GreylistConf = GreylistConf {
         name: "a test",
         text: "greylist 60\nsubnetmatch /24\nsubnetmatch6 /64\nautowhite 2h\n",
-        single: false,
+        traffic: Traffic::Any,
     };
 
     fn times(known: &str, tried: &str, now: i64) -> Vec<Times> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::kept::Kept;
 use super::waits::{Waits, clock_seconds};
 use super::{GreylistOutcome, Leave};
 use crate::dev_log::LogLine;
@@ -35,11 +36,12 @@ const LOOKS_AT_NOTHING: &str = ": ignoring message beyond maxpeek = 0";
 impl GreylistOutcome {
     pub(super) fn compare_logs(
         &mut self,
-        conf: &GreylistConf,
+        kept: &Kept<'_>,
         times: &[i64],
         (known, tried): (Vec<LogLine>, Vec<LogLine>),
     ) {
-        self.check_waits(conf, times, &known, &tried);
+        let conf = kept.conf;
+        self.check_waits(kept, times, &known, &tried);
         let is_own = |line: &LogLine| line.text.contains(" accepted after ");
         let (own, tried): (Vec<LogLine>, Vec<LogLine>) = tried.into_iter().partition(is_own);
         for _ in own {
@@ -60,7 +62,7 @@ impl GreylistOutcome {
         ids.dedup();
         for id in ids {
             let [known, tried] = [&known, &tried].map(|lines| lines.get(id));
-            if known == tried {
+            if known == tried || kept.is_id_of_apart(id) {
                 continue;
             }
             match known.zip(tried).and_then(|both| allowed_lines(conf, both)) {
@@ -76,12 +78,12 @@ impl GreylistOutcome {
     /// Checks what only ours says: how long a recipient had waited that passes.
     fn check_waits(
         &mut self,
-        conf: &GreylistConf,
+        kept: &Kept<'_>,
         times: &[i64],
         known: &[LogLine],
         tried: &[LogLine],
     ) {
-        let mut waits = Waits::new(conf);
+        let mut waits = Waits::new(kept.conf);
         for (number, at) in times.iter().enumerate() {
             let of_session = format!("s{}m", number + 1);
             let is_of = |line: &&LogLine| line.text.starts_with(&of_session);
@@ -90,8 +92,11 @@ impl GreylistOutcome {
                 known.iter().filter(is_of).map(|line| line.text.as_str()),
                 tried.iter().filter(is_of).map(|line| line.text.as_str()),
             );
-            for fault in faults {
-                self.differences.push(format!("{}: {fault}\n", conf.name));
+            for (triplet, fault) in faults {
+                if !kept.is_apart(&triplet) {
+                    self.differences
+                        .push(format!("{}: {fault}\n", kept.conf.name));
+                }
             }
         }
     }
@@ -132,13 +137,25 @@ fn is_of_the_daemon(line: &str) -> bool {
     starts.any(|start| line.starts_with(start)) || parts.any(|part| line.contains(part))
 }
 
-/// Whether lines of a message that was deferred at its end differ only in how
-/// long is left: the original tells of another recipient than the slowest.
+/// Lines that differ in a number only: how many entries were removed, or of a
+/// message that was deferred at its end how long is left, since the original
+/// tells of another recipient than the slowest.
 fn allowed_lines(
     conf: &GreylistConf,
     (known, tried): (&Vec<String>, &Vec<String>),
 ) -> Option<Leave> {
-    if !conf.defers_messages() || known.len() != tried.len() {
+    if known.len() != tried.len() {
+        return None;
+    }
+    let all = known.iter().zip(tried).all(|(known, tried)| {
+        let removed = without_count(known).zip(without_count(tried));
+        let is_more = |((known, all), (tried, live))| known == tried && all > live;
+        known == tried || removed.is_some_and(is_more)
+    });
+    if all {
+        return Some(Leave::RemovedCount);
+    }
+    if !conf.defers_messages() {
         return None;
     }
     let all = known.iter().zip(tried).all(|(known, tried)| {
@@ -150,6 +167,13 @@ fn allowed_lines(
         known == tried || is_longer() == Some(true)
     });
     all.then_some(Leave::WaitOfAnotherRecipient)
+}
+
+/// A line that says how many entries were removed, and their count.
+fn without_count(line: &str) -> Option<([&str; 2], u64)> {
+    let (before, rest) = line.split_once(" flushed, removed ")?;
+    let (count, after) = rest.split_once(' ')?;
+    Some(([before, after], count.parse().ok()?))
 }
 
 /// A line that says how long is left, and that length in seconds. The rule

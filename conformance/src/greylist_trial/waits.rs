@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 
+use super::dumps::first_of;
 use crate::greylist_conf::GreylistConf;
 
 /// Who waits, and since when.
-pub(crate) struct Waits {
+pub(crate) struct Waits<'c> {
+    conf: &'c GreylistConf,
     waiting: HashMap<String, Wait>,
     /// Where a line that defers a message tells how long another recipient has
     /// to wait, due times are not known.
@@ -14,7 +16,9 @@ pub(crate) struct Waits {
     /// Passing without a line before is no fault: the rule says `nolog`, or
     /// another triplet of the client has passed.
     may_be_silent: bool,
-    prefixes: bool,
+    /// A message from the null sender that does not come to its end is deferred
+    /// without a line.
+    puts_off: bool,
 }
 
 struct Wait {
@@ -23,24 +27,26 @@ struct Wait {
     due: i64,
 }
 
-impl Waits {
-    pub(crate) fn new(conf: &GreylistConf) -> Self {
+impl<'c> Waits<'c> {
+    pub(crate) fn new(conf: &'c GreylistConf) -> Self {
         let says = |word: &str| conf.text.contains(word);
         Self {
+            conf,
             waiting: HashMap::new(),
             is_exact: !conf.defers_messages(),
-            may_be_silent: says("lazyaw") || says("nolog"),
-            prefixes: says("subnetmatch"),
+            may_be_silent: says("lazyaw") || says("nolog") || conf.defers_messages(),
+            puts_off: says("delayedreject"),
         }
     }
 
-    /// Follows the lines of one session at this time; gives what is wrong.
+    /// Follows the lines of one session at this time; gives what is wrong, and
+    /// with whom.
     pub(crate) fn session<'l>(
         &mut self,
         at: i64,
         known: impl Iterator<Item = &'l str>,
         tried: impl Iterator<Item = &'l str>,
-    ) -> Vec<String> {
+    ) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         // All that passes in a session does so before anything of it waits.
         for line in tried {
@@ -48,8 +54,9 @@ impl Waits {
                 continue;
             };
             let told = rest.split(' ').next().and_then(clock_seconds);
-            if !self.passed(&self.triplet(of), at, told) {
-                faults.push(format!("at {at} this is not so: {line}"));
+            let triplet = self.triplet(of);
+            if !self.passed(&triplet, at, told) {
+                faults.push((triplet, format!("at {at} this is not so: {line}")));
             }
         }
         for line in known {
@@ -61,10 +68,13 @@ impl Waits {
             } else if line.contains(": autowhitelisted for another ")
                 && !self.may_be_silent
                 && let Some(of) = known_triplet(line)
-                && let Some(wait) = self.waiting.remove(&self.triplet(&of))
-                && wait.due < at
             {
-                faults.push(format!("at {at} it had passed without a line: {line}"));
+                let triplet = self.triplet(&of);
+                let wait = self.waiting.remove(&triplet);
+                if wait.is_some_and(|wait| wait.due < at) {
+                    let fault = format!("at {at} it had passed without a line: {line}");
+                    faults.push((triplet, fault));
+                }
             }
         }
         faults
@@ -87,24 +97,23 @@ impl Waits {
     }
 
     fn passed(&mut self, triplet: &str, at: i64, told: Option<i64>) -> bool {
+        let is_silent = self.puts_off && triplet.contains("] from <> to ");
         let Some(wait) = self.waiting.remove(triplet) else {
-            return false;
+            return is_silent;
         };
         let is_due = !self.is_exact || wait.due <= at;
-        is_due && told.is_some_and(|told| wait.since.contains(&(at - told)))
+        is_silent || is_due && told.is_some_and(|told| wait.since.contains(&(at - told)))
     }
 
-    /// The words of a triplet, its client by the network where that is what
-    /// counts.
+    /// The words of a triplet, its client by the first address of its network.
     fn triplet(&self, of: &str) -> String {
-        let Some((client, rest)) = of.split_once(' ') else {
+        let Some((client, rest)) = of.split_once(']') else {
             return of.to_owned();
         };
-        let cut = match (self.prefixes, client.rsplit_once('.')) {
-            (true, Some((network, _))) => network,
-            _ => client,
-        };
-        format!("{cut} {rest}")
+        match client.parse() {
+            Ok(client) => format!("{}]{rest}", first_of(client, self.conf)),
+            Err(_) => of.to_owned(),
+        }
     }
 }
 
@@ -137,11 +146,12 @@ pub(crate) fn clock_seconds(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::greylist_conf::Traffic;
 
     const CONF: GreylistConf = GreylistConf {
         name: "a test",
         text: "greylist 60\n",
-        single: false,
+        traffic: Traffic::Any,
     };
 
     const OF: &str = "s1m1: addr h[192.0.2.1] from <a@x> to <b@y>";
@@ -152,14 +162,10 @@ mod tests {
             let mut waits = Waits::new(&CONF);
             let first = format!("{OF} delayed for 00:01:00 (ACL 1)");
             let again = format!("{OF} delayed for 00:00:50 (ACL 1)");
-            assert_eq!(
-                waits.session(0, [first.as_str()].into_iter(), [].into_iter()),
-                [""; 0]
-            );
-            assert_eq!(
-                waits.session(10, [again.as_str()].into_iter(), [].into_iter()),
-                [""; 0]
-            );
+            for (at, line) in [(0, first), (10, again)] {
+                let faults = waits.session(at, [line.as_str()].into_iter(), [].into_iter());
+                assert_eq!(faults, []);
+            }
             waits
                 .session(at, [].into_iter(), [passes].into_iter())
                 .len()

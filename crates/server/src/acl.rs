@@ -14,13 +14,13 @@ use greylatch_core::{Due, Greylist, Seconds, Timing, WindowFrom};
 use greylatch_proto::{ContentWanted, MilterOptions};
 use greylatch_rules::{AclJudgement, AclSet, Diagnostic, GreylistConf, Settings, Source};
 use greylatch_wording::Format;
-use stat::StatReport;
 
 use crate::facts::Countries;
 
 pub(crate) use amend::{Tagged, tagged_subject, with_footer};
 pub(crate) use message::{Accepted, AclMessage, AclRecipient, PutOff};
 pub(crate) use rates::{Event, Rates};
+pub(crate) use stat::StatReport;
 pub(crate) use subject::{AclCase, Overflow, Place};
 
 /// The rules in force.
@@ -29,7 +29,7 @@ pub(crate) struct Acl {
     /// Counts outlive a reload.
     pub(crate) rates: Arc<Rates>,
     /// The report on each recipient, where one is wanted.
-    stat: Option<StatReport>,
+    stat: Option<Arc<StatReport>>,
     /// Which networks are in which country, when the rules name a database.
     pub(crate) countries: Option<Arc<Countries>>,
 }
@@ -45,7 +45,12 @@ impl Acl {
     pub(crate) fn read(source: &Source, rates: Arc<Rates>) -> (Self, Vec<Diagnostic>) {
         let (conf, diagnostics) = GreylistConf::read(source);
         let acl = Self {
-            stat: conf.settings.stat.as_ref().map(StatReport::new),
+            stat: conf
+                .settings
+                .stat
+                .as_ref()
+                .map(StatReport::new)
+                .map(Arc::new),
             set: AclSet::new(conf),
             rates,
             countries: None,
@@ -53,7 +58,13 @@ impl Acl {
         (acl, diagnostics)
     }
 
-    pub(crate) fn stat(&self) -> Option<&StatReport> {
+    /// The same rules, that go on with a report that is being written: opened anew, its file would
+    /// begin anew.
+    pub(crate) fn going_on_with(self, stat: Option<Arc<StatReport>>) -> Self {
+        Self { stat, ..self }
+    }
+
+    pub(crate) fn stat(&self) -> Option<&Arc<StatReport>> {
         self.stat.as_ref()
     }
 

@@ -15,7 +15,7 @@ use greylatch_core::{
 use greylatch_proto::MilterOptions;
 use greylatch_rules::{Diagnostic, OwnRules, RuleSet, Severity, Source, Sources, Subject};
 
-use crate::acl::{Acl, Rates};
+use crate::acl::{Acl, Rates, StatReport};
 use crate::bypass::Bypass;
 use crate::config::{Config, ForeignRules, Greylisting, NullSender};
 use crate::facts::Countries;
@@ -129,8 +129,8 @@ pub(crate) struct ListFiles {
     texts: HashMap<PathBuf, Vec<u8>>,
     /// What `ratelimit` clauses have counted.
     rates: Arc<Rates>,
-    /// The `greylist.conf` that was read last without mistakes.
-    good_conf: Option<Source>,
+    /// The `greylist.conf` that was read last without mistakes, and its report.
+    good_conf: Option<(Source, Option<Arc<StatReport>>)>,
     /// The database of countries that was read last.
     countries: Option<(PathBuf, Arc<Countries>)>,
 }
@@ -194,12 +194,13 @@ impl ListFiles {
             .any(|diagnostic| diagnostic.severity == Severity::Error);
         remarks.extend(diagnostics.into_iter().map(Remark::Line));
         let mut acl = match &self.good_conf {
-            Some(good) if faulty => {
+            Some((good, report)) if faulty => {
                 remarks.push(Remark::Kept(path.clone()));
-                Acl::read(good, self.rates.clone()).0
+                let (acl, _) = Acl::read(good, self.rates.clone());
+                acl.going_on_with(report.clone())
             }
             _ => {
-                self.good_conf = Some(source);
+                self.good_conf = Some((source, acl.stat().cloned()));
                 acl
             }
         };
@@ -350,6 +351,35 @@ mod tests {
         fs::remove_dir(&path).expect("the folder");
         let (third, remarks) = files.rulebook(&config, &Source::default());
         assert_eq!((third.len(), remarks.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_report_goes_on_while_a_file_with_mistakes_is_not_read() {
+        // Symptom: the file of a `stat ">file"` was empty after a reload that changed nothing.
+        // Cause: the report of the rules that go on to hold was opened anew. Fix: it goes on.
+        let folder = tempfile::tempdir().expect("a folder");
+        let [path, report] = ["greylist.conf", "report"].map(|name| folder.path().join(name));
+        let good = format!("stat \">{}\" \"%r\\n\"\n", report.display());
+        let mut config = Config::default();
+        config.lists.greylist_conf = Some(ForeignRules {
+            path: path.clone(),
+            appended: String::new(),
+        });
+        let mut files = ListFiles::default();
+        for (text, record) in [(&good[..], "one\n"), ("racl mistake\n", "two\n")] {
+            fs::write(&path, text).expect("a file");
+            let (rulebook, _) = files.rulebook(&config, &Source::default());
+            let acl = rulebook.acl().expect("rules");
+            acl.stat().expect("a report").put(record.into());
+        }
+        drop(files);
+        let begun = std::time::Instant::now();
+        let mut text = String::new();
+        while text != "one\ntwo\n" && begun.elapsed().as_secs() < 10 {
+            text = fs::read_to_string(&report).unwrap_or_default();
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!(text, "one\ntwo\n");
     }
 
     #[test]

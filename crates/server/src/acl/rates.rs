@@ -34,6 +34,8 @@ struct Window {
     slots: [u64; SLOTS],
     /// The number of the newest slot since the beginning of time.
     newest: i64,
+    /// When something came last.
+    last: Timestamp,
     /// The length of a slot in thousandths of a second.
     slot_ms: i64,
 }
@@ -60,13 +62,14 @@ impl Rates {
         let fresh = Window {
             slots: [0; SLOTS],
             newest: slot,
+            last: now,
             slot_ms,
         };
         let window = counts.entry(key).or_insert(fresh);
-        if window.slot_ms != slot_ms {
+        if window.slot_ms != slot_ms || now.since(window.last) > event.window {
             *window = fresh;
         }
-        window.advance(slot);
+        window.advance(slot, now);
         let at = slot.rem_euclid(SLOTS as i64) as usize;
         window.slots[at] = window.slots[at].saturating_add(event.amount);
         window
@@ -77,18 +80,18 @@ impl Rates {
 }
 
 impl Window {
-    fn advance(&mut self, slot: i64) {
-        let passed = slot.saturating_sub(self.newest);
-        // A clock that stepped back far goes on with an empty window.
-        if passed >= SLOTS as i64 || passed < 0 {
+    /// Goes on to a slot and empties those between. As in the original they are a ring: exactly one
+    /// round later nothing is emptied, and a clock that steps back goes round to its slot.
+    fn advance(&mut self, slot: i64, now: Timestamp) {
+        let (count, passed) = (SLOTS as i64, slot.saturating_sub(self.newest));
+        if passed <= -count {
             self.slots = [0; SLOTS];
-        } else {
-            for step in 1..=passed {
-                let at = (self.newest + step).rem_euclid(SLOTS as i64) as usize;
-                self.slots[at] = 0;
-            }
         }
-        self.newest = slot;
+        for step in 1..=passed.rem_euclid(count) {
+            let at = self.newest.wrapping_add(step).rem_euclid(count) as usize;
+            self.slots[at] = 0;
+        }
+        (self.newest, self.last) = (slot, now);
     }
 
     fn is_live(&self, now: Timestamp) -> bool {
@@ -118,6 +121,11 @@ mod tests {
         assert_eq!(counted, [1, 2, 3, 4]);
         // The slot of the first two has gone.
         assert_eq!(count(&rates, "r", "a", 20), 3);
+        // One round after the last nothing has gone, and a second later all.
+        assert_eq!(count(&rates, "r", "a", 40), 4);
+        assert_eq!(count(&rates, "r", "a", 61), 1);
+        // Back by a slot is on by nine: what came in the slot before stays.
+        assert_eq!(count(&rates, "r", "a", 59), 2);
         assert_eq!(count(&rates, "r", "a", 200), 1);
         assert_eq!(count(&rates, "r", "a", 100), 1);
     }

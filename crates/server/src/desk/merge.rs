@@ -80,30 +80,46 @@ impl Desk {
         Ok(false)
     }
 
-    /// Removes all entries of a client's network; gives how many there were.
+    /// Removes all entries of a client's network; gives how many of them still counted.
     pub(super) async fn flush(&self, client: IpAddr) -> Result<u64, StoreError> {
         let known = self.client_identity(client);
         let mut query = Query {
             matching: Some(known.clone()),
             ..Query::default()
         };
-        let mut removed = 0;
+        let now = clock::now();
+        let (mut any, mut counted) = (false, 0);
         loop {
             let mut page = self.store.browse(&query).await?;
             // The text may also stand in an address.
             page.records.retain(
                 |record| matches!(record, Record::Triplet { client, .. } if *client == known),
             );
-            removed += self.store.remove(&page.records).await?;
+            any |= self.store.remove(&page.records).await? > 0;
+            let live = page.records.iter().filter(|record| match record {
+                Record::Triplet { entry, .. } => counts(entry, now),
+                Record::Client { .. } => false,
+            });
+            counted += live.count() as u64;
             match page.next {
                 Some(next) => query.after = Some(next),
                 None => break,
             }
         }
-        if removed > 0 {
+        if any {
             self.changes.note();
         }
-        Ok(removed)
+        Ok(counted)
+    }
+
+    /// Until when a client passes by what others of its network have shown, where that suffices.
+    pub(crate) async fn client_known_until(
+        &self,
+        client: IpAddr,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let keys = self.keys(&Attempt::new(), client, true);
+        let memory = self.store.load(&keys, |_| false).await?;
+        Ok(memory.network_proven_until)
     }
 
     fn client_identity(&self, client: IpAddr) -> Vec<u8> {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use greylatch_core::{Page, Query, Timestamp};
-use greylatch_exchange::{DumpRow, DumpWriter};
+use greylatch_exchange::{DumpRow, DumpWriter, RowKind};
 use greylatch_store::{Store, StoreError};
 use tokio::runtime::Handle;
 
@@ -75,7 +75,12 @@ fn fill(desk: &Desk, new: &Path, runtime: &Handle) -> Result<u64, WriteError> {
     let mut records = 0;
     loop {
         let page = runtime.block_on(desk.store.browse(&query))?;
-        records += rows(&mut writer, &page, now, has_dates).map_err(failed)?;
+        let rows = rows(desk, &page, now, runtime)?;
+        for row in &rows {
+            let words = has_dates.then(|| clock::local(row.when, TIME));
+            writer.row(row, words.as_deref()).map_err(failed)?;
+        }
+        records += rows.len() as u64;
         match page.next {
             Some(next) => query.after = Some(next),
             None => break,
@@ -89,20 +94,31 @@ fn fill(desk: &Desk, new: &Path, runtime: &Handle) -> Result<u64, WriteError> {
     Ok(records)
 }
 
+/// The rows of a page. Where one entry that passed makes its client known (`lazyaw`), it counts for as
+/// long as the client does, whoever else has renewed that.
 fn rows(
-    writer: &mut DumpWriter<BufWriter<File>>,
+    desk: &Desk,
     page: &Page,
     now: Timestamp,
-    has_dates: bool,
-) -> io::Result<u64> {
-    let mut count = 0;
+    runtime: &Handle,
+) -> Result<Vec<DumpRow>, StoreError> {
+    let is_lazy = settings(desk, |settings| settings.lazyaw).unwrap_or(false);
+    let mut rows = Vec::new();
     for record in &page.records {
-        let Some(row) = DumpRow::of_record(record, now) else {
+        if !is_lazy {
+            rows.extend(DumpRow::of_record(record, now));
+            continue;
+        }
+        let Some(mut row) = DumpRow::of_record(record, Timestamp(i64::MIN)) else {
             continue;
         };
-        let words = has_dates.then(|| clock::local(row.when, TIME));
-        writer.row(&row, words.as_deref())?;
-        count += 1;
+        if row.kind == RowKind::Auto {
+            let known = runtime.block_on(desk.client_known_until(row.client))?;
+            row.when = row.when.max(known.unwrap_or(row.when));
+        }
+        if row.when >= now || DumpRow::of_record(record, now).is_some() {
+            rows.push(row);
+        }
     }
-    Ok(count)
+    Ok(rows)
 }
