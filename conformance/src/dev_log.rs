@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
@@ -51,6 +52,9 @@ mount --rbind /dev/shm "$0/shm"
 mount --rbind "$0" /dev
 exec "$@"
 "#;
+
+/// A log that has grown no more for so long has all that was written.
+const QUIET: Duration = Duration::from_millis(300);
 
 impl DevLog {
     /// Listens.
@@ -103,6 +107,19 @@ impl DevLog {
                 LogLine::parse(&datagram).with_context(|| format!("no syslog: {datagram:?}"))
             })
             .collect()
+    }
+
+    /// The same once it has grown no more for a while: it is read by a thread.
+    pub(crate) fn lines_when_quiet(&self) -> Result<Vec<LogLine>> {
+        let mut before = self.lines()?;
+        loop {
+            thread::sleep(QUIET);
+            let now = self.lines()?;
+            if now.len() == before.len() {
+                return Ok(now);
+            }
+            before = now;
+        }
     }
 
     fn path(&self) -> PathBuf {

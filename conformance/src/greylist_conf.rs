@@ -201,6 +201,26 @@ pub const GREYLIST_CONFS: &[GreylistConf] = &[
     conf("greylist-0", "greylist 0\nautowhite 1h\n"),
     conf("timeout", "greylist 60\ntimeout 1h\nautowhite 10m\n"),
     conf(
+        "logexpired",
+        "logexpired\ngreylist 60\ntimeout 1h\nautowhite 10m\nracl greylist default\n",
+    ),
+    conf(
+        "order",
+        "greylist 60\nlist \"names\" domain { example.net }\n\
+         racl whitelist rcpt w@y.example from /a@/ not addr 203.0.113.0/24 not domain nowhere.example\n\
+         racl whitelist helo \"x.example\" rcpt c@z.example\nracl \"l\" whitelist log \"seen\" from bob@list.example\n\
+         racl continue set $p = \"1\" from a@x.example\nracl whitelist list \"names\" helo \"client.example\"\n\
+         racl continue rcpt bl@y.example\n",
+    ),
+    single(
+        "data-flush",
+        "greylist 20\nracl greylist from a@x.example\nracl whitelist default report \"%a %E\"\n\
+         dacl continue header \"Subject: tag\" log \"tagged\" flushaddr\n\
+         dacl blacklist header \"Subject: spam\" code \"450\" msg \"no %r %f %R\"\n\
+         dacl greylist header \"Subject: grey\" msg \"%r in %R\" nolog\n\
+         dacl whitelist header \"Subject: hello\" addheader \"X-E: %E\", 0\n",
+    ),
+    conf(
         "flushaddr",
         "greylist 60\nracl blacklist rcpt bl@y.example flushaddr\nracl greylist default\n",
     ),

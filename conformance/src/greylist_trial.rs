@@ -13,8 +13,6 @@ mod ours;
 mod waits;
 
 use std::collections::BTreeMap;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -22,7 +20,6 @@ use self::dumps::{Times, rows};
 use self::kept::Kept;
 use self::ours::Ours;
 use crate::clock::{Clock, EPISODE_START};
-use crate::dev_log::LogLine;
 use crate::greylist_conf::GreylistConf;
 use crate::greylist_traffic::{Session, Sessions};
 use crate::greylister::Endpoint;
@@ -101,9 +98,11 @@ pub fn compare_greylists(
 ) -> Result<GreylistOutcome> {
     let folder = scratch_folder()?;
     let mut clock = Clock::new(folder.path(), EPISODE_START)?;
-    let text = format!("{}nospf\n", ours.unwrap_or(conf.text));
+    // At the end alone: what has only been renewed since the last dump the original does not write.
+    let at_end = "dumpfreq -1\n";
+    let text = format!("{}nospf\n{at_end}", ours.unwrap_or(conf.text));
     // What is put before the statements of each has three lines.
-    let real = MilterGreylist::start(folder.path(), conf.text, &clock)?;
+    let real = MilterGreylist::start(folder.path(), &format!("{}{at_end}", conf.text), &clock)?;
     let ours = Ours::start(&folder.path().join("ours"), &text, &clock)?;
     let ends = [real.endpoint(), ours.endpoint()];
     let mut traffic = Sessions::new(seed_of(conf, seed), conf.traffic);
@@ -123,11 +122,9 @@ pub fn compare_greylists(
         outcome.sessions += 1;
         outcome.compare_answers(&mut kept, (number, &session), (&known, &tried));
     }
-    // Both write their logs from threads of their own.
-    let logs = (when_quiet(|| real.log())?, when_quiet(|| ours.log())?);
-    outcome.compare_logs(&kept, &times, logs);
-    let dumps = (real.stop()?, ours.stop()?);
-    outcome.compare_dumps(&kept, (&dumps.0, &dumps.1), clock.now());
+    let ((known, known_log), (tried, tried_log)) = (real.end()?, ours.end()?);
+    outcome.compare_logs(&kept, &times, (known_log, tried_log));
+    outcome.compare_dumps(&kept, (&known, &tried), clock.now());
     Ok(outcome)
 }
 
@@ -137,19 +134,6 @@ fn seed_of(conf: &GreylistConf, seed: u64) -> u64 {
     letters.fold(seed, |seed, letter| {
         seed.wrapping_mul(31).wrapping_add(u64::from(letter))
     })
-}
-
-/// What a log holds once it has grown no more for a while.
-fn when_quiet(log: impl Fn() -> Result<Vec<LogLine>>) -> Result<Vec<LogLine>> {
-    let mut before = log()?;
-    loop {
-        thread::sleep(Duration::from_millis(300));
-        let now = log()?;
-        if now.len() == before.len() {
-            return Ok(now);
-        }
-        before = now;
-    }
 }
 
 /// What a filter says to each step that both are asked.

@@ -97,8 +97,14 @@ impl MilterGreylist {
     /// # Errors
     /// When it does not end, or leaves none.
     pub fn stop(self) -> Result<String> {
+        Ok(self.end()?.0)
+    }
+
+    /// The same, with all that it has logged.
+    pub(crate) fn end(self) -> Result<(String, Vec<LogLine>)> {
         self.daemon.terminate()?;
-        fs::read_to_string(&self.dump).context("no dump")
+        let dump = fs::read_to_string(&self.dump).context("no dump")?;
+        Ok((dump, self.log.lines_when_quiet()?))
     }
 }
 

@@ -135,15 +135,14 @@ fn allowed_reply(conf: &GreylistConf, known: &str, tried: &str) -> Option<Leave>
     if known == with_plain_ipv6(&single) {
         return Some(Leave::ReversedIpv6);
     }
-    if conf.defers_messages() {
-        let wait = |reply: &str| {
-            let (before, wait) = reply.split_once(" come back in ")?;
-            Some((
-                before.to_owned(),
-                clock_seconds(wait.strip_suffix("\\x00")?)?,
-            ))
-        };
-        let ((known, shorter), (tried, longer)) = wait(known).zip(wait(tried))?;
+    let wait = |reply: &str| {
+        let (before, wait) = reply.split_once(" in ")?;
+        let wait = clock_seconds(wait.strip_suffix("\\x00")?)?;
+        Some((before.to_owned(), wait))
+    };
+    if conf.defers_messages()
+        && let Some(((known, shorter), (tried, longer))) = wait(known).zip(wait(tried))
+    {
         let is_longer = known == tried && shorter < longer;
         return is_longer.then_some(Leave::WaitOfAnotherRecipient);
     }

@@ -22,10 +22,11 @@ const OF_THE_DAEMON: &[&str] = &[
     "greylist: ",
 ];
 
-/// What stands in such lines of ours: the start, and remarks on the
+/// What stands in such lines of ours: start and end, and remarks on the
 /// configuration.
 const IN_OUR_OWN: &[&str] = &[
     " milter-greylist starting, process ",
+    " stopping",
     "/ours/greylist.conf:",
 ];
 
@@ -123,10 +124,20 @@ fn by_message(lines: Vec<LogLine>) -> BTreeMap<String, Vec<String>> {
         }
         let id = line.text.split_once(": ").map_or("", |(id, _)| id);
         let is_id = id.starts_with('s') && id.contains('m') && id.len() < 9;
-        let id = if is_id { id } else { "other" }.to_owned();
+        // These come whenever somebody comes upon the entry.
+        let is_over = line.text.ends_with(": greylisted entry timed out");
+        let id = match (is_id, is_over) {
+            (true, _) => id,
+            (_, true) => "over",
+            _ => "other",
+        };
+        let id = id.to_owned();
         // Facility and severity, name and text.
         let line = format!("<{}>{}: {}", line.priority, line.ident, line.text);
         messages.entry(id).or_default().push(line);
+    }
+    if let Some(over) = messages.get_mut("over") {
+        over.sort();
     }
     messages
 }

@@ -61,14 +61,10 @@ impl Ours {
         Endpoint::Unix(self.folder.join("socket"))
     }
 
-    /// What it has logged.
-    pub(crate) fn log(&self) -> Result<Vec<LogLine>> {
-        self.log.lines()
-    }
-
-    /// Ends it by TERM, and gives the dump that it leaves.
-    pub(crate) fn stop(self) -> Result<String> {
+    /// Ends it by TERM, and gives the dump that it leaves, and its log.
+    pub(crate) fn end(self) -> Result<(String, Vec<LogLine>)> {
         self.daemon.terminate()?;
-        Ok(fs::read_to_string(self.folder.join("greylist.db"))?)
+        let dump = fs::read_to_string(self.folder.join("greylist.db"))?;
+        Ok((dump, self.log.lines_when_quiet()?))
     }
 }

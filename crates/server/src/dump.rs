@@ -9,9 +9,10 @@ mod writing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use greylatch_core::Timestamp;
 use greylatch_rules::{DumpAt, Settings};
 use greylatch_wording::MilterGreylistEvent;
 use tokio::runtime::Handle;
@@ -21,14 +22,25 @@ use tokio::time::{sleep, timeout};
 use tracing::error;
 
 use self::mark::Mark;
-use crate::clock::monotonic;
+use crate::clock::{self, monotonic};
 use crate::desk::Desk;
 
-/// How often what is remembered has changed.
-#[derive(Default)]
+/// How often what is remembered has changed, and what of it has been told.
 pub(crate) struct Changes {
     count: AtomicU64,
     told: Notify,
+    /// Of entries that were over by then, in Unix seconds, the log has told if it is to.
+    over_told: AtomicI64,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self {
+            count: AtomicU64::new(0),
+            told: Notify::new(),
+            over_told: AtomicI64::new(clock::now().0),
+        }
+    }
 }
 
 impl Changes {
@@ -39,6 +51,15 @@ impl Changes {
 
     fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Until when entries that are over have been told of.
+    pub(crate) fn over_told(&self) -> Timestamp {
+        Timestamp(self.over_told.load(Ordering::Relaxed))
+    }
+
+    fn tell_over(&self, until: Timestamp) {
+        self.over_told.store(until.0, Ordering::Relaxed);
     }
 }
 

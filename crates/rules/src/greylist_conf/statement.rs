@@ -269,4 +269,4 @@ const STATEMENT_CURE: &str =
 const STATEMENT_SHOWN_MAX: usize = 200;
 
 /// Settings of milter-greylist that are read and change nothing.
-const NOT_DONE: [&str; 2] = ["unbracket", "logexpired"];
+const NOT_DONE: [&str; 1] = ["unbracket"];

@@ -1,10 +1,12 @@
-//! What others learn of what was remembered: the dump file and the peers.
+//! What others learn of what was remembered: the dump file, the peers and the log.
+
+use std::net::IpAddr;
 
 use greylatch_core::{Decision, Entry, EntryChange, Field, PeerEvent, PeerTriplet, Reason};
-use greylatch_wording::MilterGreylistLine;
+use greylatch_wording::{LogSubject, MilterGreylistLine};
 
 use super::{Case, Desk};
-use crate::acl::AclCase;
+use crate::acl::{Acl, AclCase};
 
 impl Desk {
     /// Notes that a decision has changed memory, in which `before` was the entry.
@@ -18,12 +20,45 @@ impl Desk {
             return;
         }
         self.changes.note();
+        self.tell_if_over(case, decision, before);
         if self.peers.is_empty() {
             return;
         }
         if let Some(event) = event(case, decision, before) {
             self.peers.tell(&event, &self.observer);
         }
+    }
+
+    /// Writes down that an entry was over before it could be of use, unless that has been done.
+    fn tell_if_over(&self, case: &Case<'_>, decision: &Decision, before: Option<Entry>) {
+        let told = self.changes.over_told();
+        let is_over = before.is_some_and(|entry| (told..case.now).contains(&entry.expires));
+        if let Some(client) = case
+            .client
+            .filter(|_| decision.reason == Reason::New && is_over)
+        {
+            let sender = untagged(case.attempt.text(Field::Sender));
+            self.tell_over(client, sender, case.attempt.text(Field::Recipient));
+        }
+    }
+
+    /// Writes down that an entry is over, its addresses without brackets, where `logexpired` or
+    /// `verbose` wants to know.
+    pub(crate) fn tell_over(&self, client: IpAddr, sender: &[u8], recipient: &[u8]) {
+        let rulebook = self.rulebook.load();
+        let settings = rulebook.acl().map(Acl::settings);
+        if !settings.is_some_and(|settings| settings.logexpired || settings.verbose) {
+            return;
+        }
+        let bracketed = |address: &[u8]| [b"<", address, b">"].concat();
+        let line = MilterGreylistLine::TimedOut(&LogSubject {
+            queue_id: None,
+            host: b"",
+            client,
+            sender: &bracketed(sender),
+            recipient: Some(&bracketed(recipient)),
+        });
+        self.observer.say_unsorted(line.severity(), &line.text());
     }
 
     /// Removes all entries of a client, here and at the peers, because the rule on this line says so.

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use greylatch_core::{Page, Query, Timestamp};
+use greylatch_core::{Page, Query, Record, Timestamp};
 use greylatch_exchange::{DumpRow, DumpWriter, RowKind};
 use greylatch_store::{Store, StoreError};
 use tokio::runtime::Handle;
@@ -76,6 +76,7 @@ fn fill(desk: &Desk, new: &Path, runtime: &Handle) -> Result<u64, WriteError> {
     loop {
         let page = runtime.block_on(desk.store.browse(&query))?;
         let rows = rows(desk, &page, now, runtime)?;
+        tell_over(desk, &page, now);
         for row in &rows {
             let words = has_dates.then(|| clock::local(row.when, TIME));
             writer.row(row, words.as_deref()).map_err(failed)?;
@@ -86,12 +87,28 @@ fn fill(desk: &Desk, new: &Path, runtime: &Handle) -> Result<u64, WriteError> {
             None => break,
         }
     }
+    desk.changes.tell_over(now);
     let file = writer.finish().map_err(failed)?;
     let file = file.get_ref();
     let permissions = Permissions::from_mode(mode.flatten().unwrap_or(MODE));
     file.set_permissions(permissions).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     Ok(records)
+}
+
+/// Writes down which entries of a page are over since this was done last, if that is wanted.
+fn tell_over(desk: &Desk, page: &Page, now: Timestamp) {
+    let told = desk.changes.over_told();
+    for record in &page.records {
+        let Record::Triplet { entry, .. } = record else {
+            continue;
+        };
+        if (told..now).contains(&entry.expires)
+            && let Some(row) = DumpRow::of_record(record, Timestamp(i64::MIN))
+        {
+            desk.tell_over(row.client, &row.sender, &row.recipient);
+        }
+    }
 }
 
 /// The rows of a page. Where one entry that passed makes its client known (`lazyaw`), it counts for as
