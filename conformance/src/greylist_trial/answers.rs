@@ -136,7 +136,7 @@ fn allowed_reply(conf: &GreylistConf, known: &str, tried: &str) -> Option<Leave>
         return Some(Leave::ReversedIpv6);
     }
     let wait = |reply: &str| {
-        let (before, wait) = reply.split_once(" in ")?;
+        let (before, wait) = reply.rsplit_once(" in ")?;
         let wait = clock_seconds(wait.strip_suffix("\\x00")?)?;
         Some((before.to_owned(), wait))
     };

@@ -25,6 +25,8 @@ pub(crate) use subject::{AclCase, Overflow, Place};
 
 /// The rules in force.
 pub(crate) struct Acl {
+    /// The file, as rules are named by it.
+    path: String,
     set: AclSet,
     /// Counts outlive a reload.
     pub(crate) rates: Arc<Rates>,
@@ -45,6 +47,7 @@ impl Acl {
     pub(crate) fn read(source: &Source, rates: Arc<Rates>) -> (Self, Vec<Diagnostic>) {
         let (conf, diagnostics) = GreylistConf::read(source);
         let acl = Self {
+            path: source.path.clone(),
             stat: conf
                 .settings
                 .stat
@@ -56,6 +59,13 @@ impl Acl {
             countries: None,
         };
         (acl, diagnostics)
+    }
+
+    /// The rule on this line as `FILE:LINE: TEXT`.
+    pub(crate) fn rule_text(&self, line: usize) -> Option<String> {
+        let statements = &self.set.conf().statements;
+        let statement = statements.iter().find(|one| one.line == line)?;
+        Some(format!("{}:{line}: {}", self.path, statement.text))
     }
 
     /// The same rules, that go on with a report that is being written: opened anew, its file would

@@ -145,11 +145,6 @@ impl Inquiry<'_> {
         }
     }
 
-    /// Whether SPF has been asked about this client before.
-    pub(crate) fn knows_spf(&self, client: IpAddr) -> bool {
-        self.findings.spf.contains_key(&client)
-    }
-
     async fn ask(&mut self, fact: &Fact, about: &About<'_>) -> Option<bool> {
         let resolver = self.resolver?;
         let budget = &mut self.budget;

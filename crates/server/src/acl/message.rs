@@ -26,7 +26,7 @@ pub(crate) struct AclMessage {
     pub(crate) by_default: bool,
     /// A recipient was taken and has to wait all the same: the one who has to wait longest.
     pub(crate) put_off: Option<Box<PutOff>>,
-    /// The log has said that the client has logged in or shown a certificate.
+    /// The log has said why no rule is asked: a login, a certificate or SPF.
     pub(crate) bypass_told: bool,
     /// What the outside has told about it.
     pub(crate) findings: Findings,

@@ -36,6 +36,8 @@ struct Window {
     newest: i64,
     /// When something came last.
     last: Timestamp,
+    /// The time over which is counted.
+    length: Seconds,
     /// The length of a slot in thousandths of a second.
     slot_ms: i64,
 }
@@ -48,8 +50,7 @@ const KEYS_MAX: usize = 100_000;
 impl Rates {
     /// Counts an event and gives how much there was within its window, this included.
     pub(crate) fn count(&self, event: Event<'_>, now: Timestamp) -> u64 {
-        let slot_ms = (event.window.0.max(1).saturating_mul(1_000) / SLOTS as i64).max(1);
-        let slot = now.0.saturating_mul(1_000) / slot_ms;
+        let fresh = Window::of(&event, now);
         // A count is whole between any two statements: a panic elsewhere leaves it usable.
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (event.class.to_vec(), event.key);
@@ -59,27 +60,50 @@ impl Rates {
                 counts.clear();
             }
         }
-        let fresh = Window {
-            slots: [0; SLOTS],
-            newest: slot,
-            last: now,
-            slot_ms,
-        };
         let window = counts.entry(key).or_insert(fresh);
-        if window.slot_ms != slot_ms || now.since(window.last) > event.window {
-            *window = fresh;
-        }
-        window.advance(slot, now);
-        let at = slot.rem_euclid(SLOTS as i64) as usize;
-        window.slots[at] = window.slots[at].saturating_add(event.amount);
-        window
-            .slots
-            .iter()
-            .fold(0, |sum, count| sum.saturating_add(*count))
+        window.add(event.amount, fresh);
+        window.sum()
+    }
+
+    /// How much there would be with this event, which is not counted.
+    pub(crate) fn would_be(&self, event: Event<'_>, now: Timestamp) -> u64 {
+        let fresh = Window::of(&event, now);
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (event.class.to_vec(), event.key);
+        let mut window = counts.get(&key).copied().unwrap_or(fresh);
+        window.add(event.amount, fresh);
+        window.sum()
     }
 }
 
 impl Window {
+    /// An empty one at this time.
+    fn of(event: &Event<'_>, now: Timestamp) -> Self {
+        let slot_ms = (event.window.0.max(1).saturating_mul(1_000) / SLOTS as i64).max(1);
+        Self {
+            slots: [0; SLOTS],
+            newest: now.0.saturating_mul(1_000) / slot_ms,
+            last: now,
+            length: event.window,
+            slot_ms,
+        }
+    }
+
+    /// Counts at the time of an empty window.
+    fn add(&mut self, amount: u64, fresh: Self) {
+        if self.slot_ms != fresh.slot_ms || fresh.last.since(self.last) > fresh.length {
+            *self = fresh;
+        }
+        self.advance(fresh.newest, fresh.last);
+        let at = self.newest.rem_euclid(SLOTS as i64) as usize;
+        self.slots[at] = self.slots[at].saturating_add(amount);
+    }
+
+    fn sum(&self) -> u64 {
+        let slots = self.slots.iter();
+        slots.fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
     /// Goes on to a slot and empties those between. As in the original they are a ring: exactly one
     /// round later nothing is emptied, and a clock that steps back goes round to its slot.
     fn advance(&mut self, slot: i64, now: Timestamp) {
@@ -137,6 +161,15 @@ mod tests {
         assert_eq!(count(&rates, "one", "b", 0), 1);
         assert_eq!(count(&rates, "other", "a", 0), 1);
         assert_eq!(count(&rates, "one", "a", 0), 2);
+        let asked = || Event {
+            class: b"one",
+            key: b"a".to_vec(),
+            amount: 1,
+            window: Seconds(20),
+        };
+        for _ in 0..2 {
+            assert_eq!(rates.would_be(asked(), Timestamp(1)), 3);
+        }
     }
 
     #[test]

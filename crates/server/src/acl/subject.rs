@@ -34,6 +34,8 @@ pub(crate) struct AclCase<'a> {
     /// Stands in for `{if_addr}`.
     own_address: Vec<u8>,
     accepted: u64,
+    /// It is only asked what would be: nothing is counted.
+    asked_only: bool,
 }
 
 /// Who this host is, where the MTA does not say.
@@ -83,6 +85,15 @@ impl<'a> AclCase<'a> {
             own_name: place.name,
             own_address: address.unwrap_or_default().into_bytes(),
             accepted: u64::try_from(message.recipients.len()).unwrap_or(u64::MAX),
+            asked_only: false,
+        }
+    }
+
+    /// The same, of which it is only asked what would become of it.
+    pub(crate) fn asked_only(self) -> Self {
+        Self {
+            asked_only: true,
+            ..self
         }
     }
 
@@ -204,7 +215,11 @@ impl<'a> AclCase<'a> {
             amount,
             window: limit.window,
         };
-        let count = acl.rates.count(event, self.now);
+        let count = if self.asked_only {
+            acl.rates.would_be(event, self.now)
+        } else {
+            acl.rates.count(event, self.now)
+        };
         let passed = count > limit.limit;
         if passed {
             overflows.push(Overflow { class, count, key });

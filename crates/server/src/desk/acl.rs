@@ -5,11 +5,12 @@
 
 mod ending;
 mod judged;
+mod look;
 mod telling;
 
 use greylatch_core::{Attempt, Decision, Field, Outcome, Reason, Ruling, Stage, Verdict};
 use greylatch_rules::{AclAction, AclJudgement, AclStage, Fact, MailStatus};
-use greylatch_wording::{MilterGreylistLine, PassCause};
+use greylatch_wording::PassCause;
 
 use self::judged::Judged;
 use super::{Case, Desk, Visitor};
@@ -66,7 +67,7 @@ impl Desk {
         let message = &mut visitor.message;
         if let Some(bypass) = bypassed {
             self.observer.count(bypass.reason);
-            self.tell_bypass(&bypass, case.attempt, message);
+            self.tell_bypass(&bypass, (seen, case.attempt), message);
             let accepted = Accepted::AtOnce(vec![bypass.cause]);
             message.accept(AclRecipient::unjudged(recipient), accepted);
             message.by_default = false;
@@ -139,28 +140,16 @@ impl Desk {
             return bypass(Reason::Certified, PassCause::Certificate);
         }
         let asks_spf = settings.nospf || acl.set().conf().has_spf_clause;
-        if !asks_spf && self.passes_spf((seen, acl), inquiry).await {
-            return bypass(Reason::SpfPassed, PassCause::Spf(true));
+        if !asks_spf {
+            let spf = Fact::Spf(MailStatus::Pass);
+            if inquiry.look_up(&spf, &seen.about(acl)).await == Some(true) {
+                return bypass(Reason::SpfPassed, PassCause::Spf(true));
+            }
         }
         if !settings.noaccessdb && access_passes(attempt) {
             return bypass(Reason::AccessListed, PassCause::AccessDatabase);
         }
         None
-    }
-
-    /// Whether the sender's domain lets the client send; said once for a message.
-    async fn passes_spf(
-        &self,
-        (seen, acl): (&AclCase<'_>, &Acl),
-        inquiry: &mut Inquiry<'_>,
-    ) -> bool {
-        let about = seen.about(acl);
-        let is_told = inquiry.knows_spf(about.client);
-        let passes = inquiry.look_up(&Fact::Spf(MailStatus::Pass), &about).await;
-        if passes == Some(true) && !is_told {
-            self.tell_line(&MilterGreylistLine::SpfBypass(&seen.log_subject()));
-        }
-        passes == Some(true)
     }
 
     fn acl_ruling(&self, acl: &Acl, judgement: &AclJudgement) -> Ruling {

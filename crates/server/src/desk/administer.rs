@@ -45,7 +45,11 @@ impl Desk {
     async fn look(&self, attempt: &Attempt, later: Seconds) -> Result<Answer, StoreError> {
         let mut case = self.open(attempt, clock::now());
         case.now = case.now.plus(later);
-        let rulebook = self.rulebook.load();
+        let rulebook = self.rulebook.load_full();
+        if let Some(acl) = rulebook.acl() {
+            let explained = self.look_by_acl(&case, acl).await?;
+            return Ok(Answer::Explained(Box::new(explained)));
+        }
         let (ruling, rule) = rulebook.rule(attempt, case.client);
         let ruling = self.narrowed(ruling);
         let (memory, triplet) = match case.client {
@@ -75,7 +79,7 @@ impl Desk {
         })))
     }
 
-    async fn recall(
+    pub(super) async fn recall(
         &self,
         attempt: &Attempt,
         client: IpAddr,
@@ -89,7 +93,7 @@ impl Desk {
         Ok(memory)
     }
 
-    fn triplet(&self, attempt: &Attempt, client: IpAddr) -> Vec<u8> {
+    pub(super) fn triplet(&self, attempt: &Attempt, client: IpAddr) -> Vec<u8> {
         self.settings
             .identity
             .triplet(client, attempt)

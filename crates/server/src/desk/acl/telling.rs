@@ -6,7 +6,7 @@ use greylatch_wording::{LogSubject, MilterGreylistLine, PassCause, RateOverflow}
 
 use super::Bypass;
 use super::judged::{Judged, causes_of, rule_id};
-use crate::acl::{Acl, AclMessage, AclRecipient, Overflow};
+use crate::acl::{Acl, AclCase, AclMessage, AclRecipient, Overflow};
 use crate::desk::Desk;
 
 impl Desk {
@@ -17,17 +17,21 @@ impl Desk {
         }
     }
 
-    /// Writes down why a recipient passes before any rule; of a login or certificate, which are of
-    /// the message, only once.
-    pub(super) fn tell_bypass(&self, bypass: &Bypass, attempt: &Attempt, message: &mut AclMessage) {
+    /// Writes down why a recipient passes before any rule; of what is of the message, only once.
+    pub(super) fn tell_bypass(
+        &self,
+        bypass: &Bypass,
+        (case, attempt): (&AclCase<'_>, &Attempt),
+        message: &mut AclMessage,
+    ) {
+        let subject = &case.log_subject();
         let line = match bypass.cause {
             PassCause::Authenticated => MilterGreylistLine::LoginBypass(attempt.text(Field::Login)),
             PassCause::Certificate => {
                 MilterGreylistLine::CertificateBypass(attempt.text(Field::CertSubject))
             }
             PassCause::AccessDatabase => MilterGreylistLine::AccessDatabaseBypass,
-            // Of SPF it was said when it was looked up.
-            _ => return,
+            _ => MilterGreylistLine::SpfBypass(subject),
         };
         let is_of_message = bypass.cause != PassCause::AccessDatabase;
         if is_of_message && std::mem::replace(&mut message.bypass_told, true) {

@@ -1,0 +1,75 @@
+//! What the rules of a `greylist.conf` would say of a recipient; nothing is counted, written down or
+//! remembered.
+
+use greylatch_core::{
+    Change, Decision, Explanation, Memory, Outcome, Reason, Ruling, Verdict, decide,
+};
+use greylatch_rules::{AclStage, Properties};
+use greylatch_store::StoreError;
+
+use super::judged::Judged;
+use crate::acl::{Acl, AclCase, AclMessage, Place};
+use crate::desk::{Case, Desk};
+
+impl Desk {
+    pub(in crate::desk) async fn look_by_acl(
+        &self,
+        case: &Case<'_>,
+        acl: &Acl,
+    ) -> Result<Explanation, StoreError> {
+        let Some(client) = case.client else {
+            let decision = Decision::of(Outcome::Pass, Reason::Local);
+            return Ok(explained(case, Ruling::Exempt(Reason::Local), decision));
+        };
+        let mut message = AclMessage::default();
+        let place = Place {
+            name: self.phrases.hostname(),
+            address: acl.settings().localaddr,
+        };
+        let seen = AclCase::new((case.attempt, client), case.now, &message, &place).asked_only();
+        let mut inquiry = self.facts.inquiry(&mut message.findings);
+        if let Some(bypass) = self
+            .bypassed(case.attempt, (&seen, acl), &mut inquiry)
+            .await
+        {
+            let decision = Decision::of(Outcome::Pass, bypass.reason);
+            return Ok(explained(case, Ruling::Exempt(bypass.reason), decision));
+        }
+        let stage = AclStage::Rcpt;
+        let (judgement, _) = seen
+            .judge(acl, stage, Properties::default(), &mut inquiry)
+            .await;
+        let ruling = self.narrowed(self.acl_ruling(acl, &judgement));
+        let memory = self.recall(case.attempt, client, case.now).await?;
+        let decision = Decision {
+            change: Change::default(),
+            ..decide(&ruling, &memory, case.now)
+        };
+        let judged = Judged {
+            case: &seen,
+            judgement: &judgement,
+            decision: &decision,
+            recipient: None,
+        };
+        Ok(Explanation {
+            verdict: judged.verdict(acl.settings().quiet, self.settings.learning),
+            rule: judgement.line.and_then(|line| acl.rule_text(line)),
+            triplet: self.triplet(case.attempt, client),
+            memory,
+            ..explained(case, ruling, decision)
+        })
+    }
+}
+
+/// What passes without being looked up.
+fn explained(case: &Case<'_>, ruling: Ruling, decision: Decision) -> Explanation {
+    Explanation {
+        decision,
+        rule: None,
+        ruling,
+        triplet: Vec::new(),
+        memory: Memory::default(),
+        at: case.now,
+        verdict: Verdict::Pass { header: None },
+    }
+}
