@@ -1,6 +1,7 @@
 //! Configurations under which ours is compared with the real milter-greylist.
 //!
-//! None asks a name server, and none uses what ends the original.
+//! None asks a name server, and none uses what ends the original. Where messages
+//! are looked at, the first rule never decides: the original looks at nothing then.
 
 /// One configuration.
 #[derive(Clone, Copy, Debug)]
@@ -184,7 +185,7 @@ pub const GREYLIST_CONFS: &[GreylistConf] = &[
     ),
     conf(
         "data",
-        "greylist 60\nracl whitelist rcpt w@y.example\nracl whitelist default\n\
+        "greylist 60\nracl blacklist addr 10.0.0.1\nracl whitelist rcpt w@y.example\nracl whitelist default\n\
          dacl blacklist header \"Subject: spam\"\ndacl \"d\" greylist header /^subject: grey/ delay 30s\n\
          dacl whitelist body \"good\"\ndacl blacklist msgsize > 1k\n\
          dacl continue header \"Subject: tag\" addheader \"X-D: %f\"\n",
@@ -214,7 +215,7 @@ pub const GREYLIST_CONFS: &[GreylistConf] = &[
     ),
     single(
         "data-flush",
-        "greylist 20\nracl greylist from a@x.example\nracl whitelist default report \"%a %E\"\n\
+        "greylist 20\nracl blacklist addr 10.0.0.1\nracl greylist from a@x.example\nracl whitelist default report \"%a %E\"\n\
          dacl continue header \"Subject: tag\" log \"tagged\" flushaddr\n\
          dacl blacklist header \"Subject: spam\" code \"450\" msg \"no %r %f %R\"\n\
          dacl greylist header \"Subject: grey\" msg \"%r in %R\" nolog\n\

@@ -13,7 +13,8 @@ pub(crate) struct Waits<'c> {
     /// Where a line that defers a message tells how long another recipient has
     /// to wait, due times are not known.
     is_exact: bool,
-    /// Passing without a line before is no fault: the rule says `nolog`, or
+    /// Passing without a line before is no fault: the rule says `nolog` or has no
+    /// delay, or a line names all recipients though some need not wait, or
     /// another triplet of the client has passed.
     may_be_silent: bool,
     /// A message from the null sender that does not come to its end is deferred
@@ -34,7 +35,8 @@ impl<'c> Waits<'c> {
             conf,
             waiting: HashMap::new(),
             is_exact: !conf.defers_messages(),
-            may_be_silent: says("lazyaw") || says("nolog") || conf.defers_messages(),
+            may_be_silent: ["lazyaw", "nolog", "greylist 0"].into_iter().any(says)
+                || conf.defers_messages(),
             puts_off: says("delayedreject"),
         }
     }
