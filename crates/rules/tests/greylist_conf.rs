@@ -63,9 +63,6 @@ fn each_mistake_is_told_with_its_place_and_its_cure() {
 
 #[test]
 fn a_listing_tells_what_became_of_each_statement() {
-    let (conf, _) = read(b"unbracket");
-    let why = "this is not done here".to_owned();
-    assert_eq!(conf.statements[0].fate, Fate::NoEffect(why));
     let text = "greylist 5m # five\nmultiracl\np0fsock \"/p\"\n\
                 racl whitelist \\ # two lines\n  p0f \"Linux\"\nquiet please\n\
                 racl greylist default\nracl blacklist from /x/\n";

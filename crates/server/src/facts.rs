@@ -71,19 +71,29 @@ pub(crate) struct About<'a> {
 pub(crate) struct Findings {
     facts: HashMap<Fact, Option<bool>>,
     spf: HashMap<IpAddr, Option<MailStatus>>,
+    names: HashMap<IpAddr, Option<Vec<u8>>>,
+    budget: Budget,
 }
 
 /// The questions of one attempt.
 pub(crate) struct Inquiry<'a> {
     resolver: Option<&'a Resolver>,
     findings: &'a mut Findings,
-    budget: Budget,
 }
 
 /// What one attempt may still ask.
 struct Budget {
     lookups: u32,
     until: Instant,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            lookups: LOOKUPS_MAX,
+            until: monotonic() + LOOKUPS_TIME,
+        }
+    }
 }
 
 impl Budget {
@@ -106,13 +116,15 @@ impl Facts {
 
     /// Begins to ask for an attempt; `findings` is what its message has told so far.
     pub(crate) fn inquiry<'a>(&'a self, findings: &'a mut Findings) -> Inquiry<'a> {
+        findings.budget = Budget::default();
+        self.going_on(findings)
+    }
+
+    /// Goes on to ask for the same attempt, with what it may still ask.
+    pub(crate) fn going_on<'a>(&'a self, findings: &'a mut Findings) -> Inquiry<'a> {
         Inquiry {
             resolver: self.resolver.as_ref(),
             findings,
-            budget: Budget {
-                lookups: LOOKUPS_MAX,
-                until: monotonic() + LOOKUPS_TIME,
-            },
         }
     }
 }
@@ -134,7 +146,7 @@ impl Inquiry<'_> {
                 if let Some(known) = self.findings.facts.get(fact) {
                     return *known;
                 }
-                if self.budget.is_spent() {
+                if self.findings.budget.is_spent() {
                     return None;
                 }
                 let found = self.ask(fact, about).await;
@@ -145,9 +157,23 @@ impl Inquiry<'_> {
         }
     }
 
+    /// The name of an address that leads back to it; `None` when there is none, or nobody can tell.
+    pub(crate) async fn name(&mut self, address: IpAddr) -> Option<Vec<u8>> {
+        if let Some(known) = self.findings.names.get(&address) {
+            return known.clone();
+        }
+        let found = match self.resolver {
+            Some(resolver) => resolver.name(address, &mut self.findings.budget).await,
+            None => None,
+        };
+        let found = found.map(String::into_bytes);
+        self.findings.names.insert(address, found.clone());
+        found
+    }
+
     async fn ask(&mut self, fact: &Fact, about: &About<'_>) -> Option<bool> {
         let resolver = self.resolver?;
-        let budget = &mut self.budget;
+        let budget = &mut self.findings.budget;
         match fact {
             Fact::Dnsrbl(number) => {
                 let list = about.lists.get(*number)?;
@@ -166,11 +192,15 @@ impl Inquiry<'_> {
         if let Some(known) = self.findings.spf.get(&address) {
             return *known;
         }
-        if self.budget.is_spent() {
+        if self.findings.budget.is_spent() {
             return None;
         }
         let found = match self.resolver {
-            Some(resolver) => resolver.spf(address, about, &mut self.budget).await,
+            Some(resolver) => {
+                resolver
+                    .spf(address, about, &mut self.findings.budget)
+                    .await
+            }
             None => None,
         };
         self.findings.spf.insert(address, found);

@@ -151,9 +151,6 @@ impl<'a> Reader<'a> {
         };
         if let Some(switch) = self.tree.settings.switch(&word.text) {
             *switch = true;
-            if NOT_DONE.contains(&word.text.as_str()) {
-                self.no_effect("this is not done here");
-            }
             return self.end();
         }
         match word.text.as_str() {
@@ -267,6 +264,3 @@ const STATEMENT_CURE: &str =
 
 /// How much of a statement a listing shows, in bytes.
 const STATEMENT_SHOWN_MAX: usize = 200;
-
-/// Settings of milter-greylist that are read and change nothing.
-const NOT_DONE: [&str; 1] = ["unbracket"];

@@ -89,6 +89,14 @@ impl<'a> AclCase<'a> {
         }
     }
 
+    /// The same, its client by this name if there is one.
+    pub(crate) fn named(self, name: Option<Vec<u8>>) -> Self {
+        Self {
+            host: name.unwrap_or(self.host),
+            ..self
+        }
+    }
+
     /// The same, of which it is only asked what would become of it.
     pub(crate) fn asked_only(self) -> Self {
         Self {

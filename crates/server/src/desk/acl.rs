@@ -8,6 +8,8 @@ mod judged;
 mod look;
 mod telling;
 
+use std::net::IpAddr;
+
 use greylatch_core::{Attempt, Decision, Field, Outcome, Reason, Ruling, Stage, Verdict};
 use greylatch_rules::{AclAction, AclJudgement, AclStage, Fact, MailStatus};
 use greylatch_wording::PassCause;
@@ -44,7 +46,9 @@ impl Desk {
             name: self.phrases.hostname(),
             address: acl.settings().localaddr,
         };
-        let seen = AclCase::new((attempt, client), case.now, &visitor.message, &place);
+        let mut inquiry = self.facts.inquiry(&mut visitor.message.findings);
+        let name = unbracketed((attempt, client), acl, &mut inquiry).await;
+        let seen = AclCase::new((attempt, client), case.now, &visitor.message, &place).named(name);
         match attempt.stage() {
             Stage::Rcpt => self.recipient_by_acl(visitor, &case, (&seen, acl)).await,
             Stage::EndOfMessage => self.message_by_acl(visitor, &case, (&seen, acl)).await,
@@ -62,7 +66,7 @@ impl Desk {
         (seen, acl): (&AclCase<'_>, &Acl),
     ) -> Verdict {
         let recipient = seen.recipient().unwrap_or_default().to_vec();
-        let mut inquiry = self.facts.inquiry(&mut visitor.message.findings);
+        let mut inquiry = self.facts.going_on(&mut visitor.message.findings);
         let bypassed = self.bypassed(case.attempt, (seen, acl), &mut inquiry).await;
         let message = &mut visitor.message;
         if let Some(bypass) = bypassed {
@@ -112,7 +116,7 @@ impl Desk {
         message: &mut AclMessage,
     ) -> AclJudgement {
         let properties = std::mem::take(&mut message.properties);
-        let mut inquiry = self.facts.inquiry(&mut message.findings);
+        let mut inquiry = self.facts.going_on(&mut message.findings);
         let (judgement, overflows) = seen.judge(acl, stage, properties, &mut inquiry).await;
         self.tell_overflows(acl, &overflows);
         self.tell_logs(&judgement);
@@ -161,6 +165,22 @@ impl Desk {
             }
         }
     }
+}
+
+/// The name of a client of which the MTA gives the address alone (`unbracket`), if it leads back.
+async fn unbracketed(
+    (attempt, client): (&Attempt, IpAddr),
+    acl: &Acl,
+    inquiry: &mut Inquiry<'_>,
+) -> Option<Vec<u8>> {
+    let is_named = !matches!(
+        attempt.text(Field::ClientName),
+        b"" | b"unknown" | [b'[', ..]
+    );
+    if is_named || !acl.settings().unbracket {
+        return None;
+    }
+    inquiry.name(client).await
 }
 
 /// Why a recipient passes before any rule.

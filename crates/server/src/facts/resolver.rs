@@ -116,6 +116,32 @@ impl Resolver {
         all_known.then_some(false)
     }
 
+    /// The first name of an address of which the address is one; without the last dot.
+    ///
+    /// Source: RFC 1035 §3.5, RFC 3596 §2.5 (the names that point from addresses).
+    pub(super) async fn name(&self, address: IpAddr, budget: &mut Budget) -> Option<String> {
+        let (zone, of_client) = match address {
+            IpAddr::V4(_) => ("in-addr.arpa", RecordType::A),
+            IpAddr::V6(_) => ("ip6.arpa", RecordType::AAAA),
+        };
+        let pointer = format!("{}.{zone}.", reversed(address));
+        for record in self.records(&pointer, RecordType::PTR, budget).await? {
+            let RData::PTR(name) = record else {
+                continue;
+            };
+            let name = name.0.to_ascii();
+            let found = self.records(&name, of_client, budget).await?;
+            if found
+                .iter()
+                .filter_map(self::address)
+                .any(|ip| ip == address)
+            {
+                return Some(name.trim_end_matches('.').to_owned());
+            }
+        }
+        None
+    }
+
     /// What the sender's domain, for the null sender the name in HELO, says of mail from `address`.
     /// This very host always passes.
     ///

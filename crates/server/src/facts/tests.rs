@@ -46,6 +46,10 @@ const ZONE: &[(&str, Told)] = &[
     ("neutral.example", Told::Txt("v=spf1 ?all")),
     ("mistaken.example", Told::Txt("v=spf1 ip4:192.0.2.0/x -all")),
     ("plain.example", Told::Txt("something else")),
+    ("7.2.0.192.in-addr.arpa", Told::Ptr("forged.example.")),
+    ("7.2.0.192.in-addr.arpa", Told::Ptr("itself.example.")),
+    ("8.2.0.192.in-addr.arpa", Told::Ptr("itself.example.")),
+    ("9.2.0.192.in-addr.arpa", Told::Failure),
 ];
 
 const LISTS: &str = "dnsrbl \"exact\" list.example 127.0.0.4\n\
@@ -353,6 +357,24 @@ async fn a_sender_that_spf_passes_is_not_greylisted_and_that_is_said_once() {
     );
     // Who does not pass is judged.
     assert!(daemon.refuses("198.51.100.1").await);
+}
+
+/// Symptom to be kept away: a client chooses its own name.
+#[tokio::test]
+async fn a_name_of_an_address_counts_when_it_leads_back_and_is_asked_for() {
+    let rules = "nospf\nracl blacklist domain itself.example\nracl whitelist default\n";
+    let mut daemon = Daemon::with_rules(&format!("unbracket\n{rules}"));
+    for (client, refused) in [
+        ("192.0.2.7", true),
+        ("192.0.2.8", false),
+        ("192.0.2.9", false),
+        ("192.0.2.10", false),
+    ] {
+        assert_eq!(daemon.refuses(client).await, refused, "{client}");
+    }
+    let named = "addr itself.example[192.0.2.7] from ";
+    assert!(daemon.log.texts()[0].contains(named));
+    assert!(!Daemon::with_rules(rules).refuses("192.0.2.7").await);
 }
 
 #[tokio::test]

@@ -33,6 +33,10 @@ impl Resolver {
         match *self {}
     }
 
+    pub(super) async fn name(&self, _: IpAddr, _: &mut Budget) -> Option<String> {
+        match *self {}
+    }
+
     pub(super) async fn spf(&self, _: IpAddr, _: &About<'_>, _: &mut Budget) -> Option<MailStatus> {
         match *self {}
     }

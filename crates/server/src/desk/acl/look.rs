@@ -8,8 +8,10 @@ use greylatch_rules::{AclStage, Properties};
 use greylatch_store::StoreError;
 
 use super::judged::Judged;
+use super::unbracketed;
 use crate::acl::{Acl, AclCase, AclMessage, Place};
 use crate::desk::{Case, Desk};
+use crate::facts::Findings;
 
 impl Desk {
     pub(in crate::desk) async fn look_by_acl(
@@ -21,13 +23,17 @@ impl Desk {
             let decision = Decision::of(Outcome::Pass, Reason::Local);
             return Ok(explained(case, Ruling::Exempt(Reason::Local), decision));
         };
-        let mut message = AclMessage::default();
         let place = Place {
             name: self.phrases.hostname(),
             address: acl.settings().localaddr,
         };
-        let seen = AclCase::new((case.attempt, client), case.now, &message, &place).asked_only();
-        let mut inquiry = self.facts.inquiry(&mut message.findings);
+        let mut findings = Findings::default();
+        let mut inquiry = self.facts.inquiry(&mut findings);
+        let name = unbracketed((case.attempt, client), acl, &mut inquiry).await;
+        let message = AclMessage::default();
+        let seen = AclCase::new((case.attempt, client), case.now, &message, &place)
+            .named(name)
+            .asked_only();
         if let Some(bypass) = self
             .bypassed(case.attempt, (&seen, acl), &mut inquiry)
             .await

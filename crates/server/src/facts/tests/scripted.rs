@@ -8,7 +8,7 @@ use std::thread;
 
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, MX, TXT};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, MX, PTR, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record};
 
 use crate::facts::{Facts, resolver::Resolver};
@@ -20,6 +20,7 @@ pub(crate) enum Told {
     Aaaa(&'static str),
     Mx(u16, &'static str),
     Txt(&'static str),
+    Ptr(&'static str),
     /// The failure of another server.
     Failure,
     Silence,
@@ -103,6 +104,7 @@ fn answered(zone: &Zone, question: &Message, asked: &Mutex<Vec<String>>) -> Opti
                 let host = Name::from_ascii(host).expect("a name");
                 RData::MX(MX::new(*preference, host))
             }
+            Told::Ptr(name) => RData::PTR(PTR(Name::from_ascii(name).expect("a name"))),
             Told::Txt(text) => RData::TXT(TXT::new(vec![(*text).to_owned()])),
         };
         if data.record_type() == query.query_type() {
