@@ -178,6 +178,47 @@ fn a_message_may_have_to_wait_for_what_it_says() -> Result<()> {
 }
 
 #[test]
+fn a_message_turned_away_at_its_end_is_reported_for_each_recipient() -> Result<()> {
+    let reports = scratch_folder()?;
+    let path = reports.path().join("stat");
+    let scene = Scene::start(&format!(
+        "stat \">>{}\" \"%r %S %A %Xc %R\\n\"\nracl whitelist default\n\
+         dacl blacklist header \"Subject: spam\"\ndacl greylist header \"Subject: bulk\"\n",
+        path.display()
+    ))?;
+    assert_eq!(scene.ask(&[("Subject", "spam")], &["x"])?, [GO_AWAY]);
+    scene.ask(&[("Subject", "bulk")], &["x"])?;
+    let expected = "c@example.org reject 8 551 00:00:00\nb@example.org reject 8 551 00:00:00\n\
+                    c@example.org tempfail 9 451 00:01:00\nb@example.org tempfail 9 451 00:01:00\n";
+    let report = || fs::read_to_string(&path).unwrap_or_default();
+    wait_for("the report", LOG_MAX, || Ok(report() == expected)).with_context(report)
+}
+
+#[test]
+fn the_null_sender_is_deferred_at_the_end_of_its_message_alone() -> Result<()> {
+    let mut scene =
+        Scene::start("delayedreject\nracl whitelist rcpt w@y.example\nracl greylist default\n")?;
+    let later = "y451 4.7.1 Greylisting in action, please come back in 00:01:00\\x00";
+    let mut filter = scene.open(6)?;
+    assert_eq!(filter.envelope("", &[BOTH[0], "w@y.example"])?, ["c", "c"]);
+    assert_eq!(send(&mut filter, &[], &["x"])?, [later]);
+    for recipient in [BOTH[0], "w@y.example"] {
+        scene.wait_for_line(&format!(
+            "from <> to <{recipient}> delayed after DATA phase for 00:01:00 (ACL 8)"
+        ))?;
+    }
+    // The next message has nothing to do with it, and other senders are told at once.
+    assert_eq!(filter.envelope("", &["w@y.example"])?, ["c"]);
+    let answers = send(&mut filter, &[], &["x"])?;
+    ensure_passed(&answers, "Recipient e-mail whitelisted, not delayed by ")?;
+    assert_eq!(filter.envelope("a@x.example", &[BOTH[0]])?, [later]);
+    scene.clock.set(EPISODE_START + 60)?;
+    assert_eq!(filter.envelope("", &[BOTH[0]])?, ["c"]);
+    let answers = send(&mut filter, &[], &["x"])?;
+    ensure_passed(&answers, "Delayed for 00:01:00 by ")
+}
+
+#[test]
 fn a_message_is_changed_in_order() -> Result<()> {
     let scene = Scene::start(
         "maxpeek 200\nracl whitelist default addheader \"X-Rcpt: %f to '%r'\"\n\
