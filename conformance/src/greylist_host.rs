@@ -172,8 +172,9 @@ fn rows(path: &Path) -> Vec<String> {
     rows
 }
 
-/// The command of a program with its configuration, which is written.
-fn command(whose: Whose, folder: &Path, conf: &str, clock: Option<&Clock>) -> Result<Command> {
+/// Writes these statements into the folder, behind three lines that name its
+/// socket and its dump file, and gives the file.
+pub(crate) fn write_conf(folder: &Path, conf: &str) -> Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let path = folder.join("greylist.conf");
     let usual = format!(
@@ -181,6 +182,12 @@ fn command(whose: Whose, folder: &Path, conf: &str, clock: Option<&Clock>) -> Re
         folder.display()
     );
     fs::write(&path, usual + conf)?;
+    Ok(path)
+}
+
+/// The command of a program with its configuration, which is written.
+fn command(whose: Whose, folder: &Path, conf: &str, clock: Option<&Clock>) -> Result<Command> {
+    let path = write_conf(folder, conf)?;
     let mut command = match whose {
         Whose::Ours => {
             let mut command = Command::new(greylatch_binary()?);

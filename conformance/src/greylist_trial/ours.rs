@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 
 use crate::clock::Clock;
 use crate::dev_log::{DevLog, LogLine};
+use crate::greylist_host::write_conf;
 use crate::greylister::Endpoint;
 use crate::milter::MilterClient;
 use crate::peers::greylatch_binary;
@@ -25,13 +26,7 @@ impl Ours {
     /// Starts it in `folder` with these statements, behind three lines of the
     /// test's own.
     pub(crate) fn start(folder: &Path, conf: &str, clock: &Clock) -> Result<Self> {
-        fs::create_dir_all(folder)?;
-        let path = folder.join("greylist.conf");
-        let usual = format!(
-            "socket \"{0}/socket\"\ndumpfile \"{0}/greylist.db\"\nuser \"root\"\n",
-            folder.display()
-        );
-        fs::write(&path, usual + conf)?;
+        let path = write_conf(folder, conf)?;
         let mut command = Command::new(greylatch_binary()?);
         // As the program starts itself again to go into the background.
         command
