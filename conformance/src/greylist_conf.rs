@@ -171,7 +171,7 @@ pub const GREYLIST_CONFS: &[GreylistConf] = &[
     conf(
         "time",
         "greylist 60\nracl whitelist time \"* 12-13 * * *\" rcpt w@y.example\n\
-         racl greylist time \"0-29 * * * 0-2,4-6\" delay 20s\nracl whitelist time \"*/7 * 24-26 11 *\"\n",
+         racl greylist time \"0-29 * * * 0-2,4-6\" delay 20s\nracl whitelist time \"*/6 * 24-26 11 *\"\n",
     ),
     single(
         "rcptcount",
