@@ -16,7 +16,7 @@ impl GreylistOutcome {
         (number, session): (usize, &Session),
         (known, tried): (&[Vec<String>], &[Vec<String>]),
     ) {
-        let all = known;
+        let (all, ours) = (known, tried);
         for (place, step) in session.steps.iter().enumerate() {
             let [known, tried] = [known, tried].map(|heard| &heard[place]);
             self.answers += usize::from(!known.is_empty());
@@ -31,7 +31,13 @@ impl GreylistOutcome {
             let accepted_before = earlier
                 .filter(|(one, said)| one.command == 'R' && **said == ["c"])
                 .any(|(one, _)| one.message < step.message);
-            if let Some(allowed) = allowed_answer(kept.conf, accepted_before, known, tried) {
+            let before = Before {
+                accepted: accepted_before,
+                session,
+                message: step.message,
+                ours,
+            };
+            if let Some(allowed) = allowed_answer(kept.conf, &before, known, tried) {
                 self.note(allowed);
                 continue;
             }
@@ -55,9 +61,42 @@ fn short(content: &[u8]) -> String {
     content[..content.len().min(120)].escape_ascii().to_string()
 }
 
+/// The earlier messages of a connection.
+struct Before<'s> {
+    /// One of them had a recipient.
+    accepted: bool,
+    session: &'s Session,
+    /// The number of this message.
+    message: usize,
+    /// What ours has said to each step.
+    ours: &'s [Vec<String>],
+}
+
+impl Before<'_> {
+    /// Whether one of them was delayed for this long, or may have been, since
+    /// its header was not asked for.
+    fn was_delayed(&self, delay: &str) -> bool {
+        let heard = |message: usize, command: char| {
+            let all = self.session.steps.iter().zip(self.ours);
+            all.filter(move |(step, _)| (step.message, step.command) == (message, command))
+                .map(|(_, said)| said)
+        };
+        let told = format!("hX-Greylist\\x00Delayed for {delay}");
+        (1..self.message).any(|message| {
+            let accepted = heard(message, 'R').any(|said| said == &["c"]);
+            let headers: Vec<&String> = heard(message, 'E')
+                .flatten()
+                .filter(|said| said.starts_with("hX-Greylist"))
+                .collect();
+            let is_told = headers.iter().any(|header| header.starts_with(&told));
+            accepted && (headers.is_empty() || is_told)
+        })
+    }
+}
+
 fn allowed_answer(
     conf: &GreylistConf,
-    accepted_before: bool,
+    before: &Before<'_>,
     known: &[String],
     tried: &[String],
 ) -> Option<Leave> {
@@ -85,7 +124,7 @@ fn allowed_answer(
     if conf.text.starts_with("report nodelays\n") && known.is_empty() {
         // It takes the message for a delayed one.
         let is_not = tried.contains(", not delayed by ");
-        return (accepted_before && is_not).then_some(Leave::DelayOfAnotherMessage);
+        return (before.was_delayed("") && is_not).then_some(Leave::DelayOfAnotherMessage);
     }
     if let Some(delay) = delay_in(&known) {
         // Both have two digits or more in each part, so that the longer text or the greater one is
@@ -95,9 +134,10 @@ fn allowed_answer(
             return Some(Leave::DelayAtTheEnd);
         }
         let is_longer = (own.len(), own) < (delay.len(), delay);
-        return (accepted_before && is_longer).then_some(Leave::DelayOfAnotherMessage);
+        let is_another = is_longer && before.was_delayed(delay);
+        return is_another.then_some(Leave::DelayOfAnotherMessage);
     }
-    if conf.text.starts_with("greylist 0\n") && accepted_before {
+    if conf.text.starts_with("greylist 0\n") && before.accepted {
         let (_, known) = known.split_once(", not delayed by ")?;
         let (reason, tried) = tried.split_once(" matched, not delayed by ")?;
         let is_rule = reason.starts_with("hX-Greylist\\x00ACL ");
