@@ -121,6 +121,9 @@ fn allowed_answer(
         return None;
     }
     let [known, tried] = [known, tried].map(|said| header(said).unwrap_or_default());
+    if conf.defers_messages() && says_no_time(&known, &tried) == Some(true) {
+        return Some(Leave::DelayAtTheEnd);
+    }
     if conf.text.starts_with("report nodelays\n") && known.is_empty() {
         // It takes the message for a delayed one.
         let is_not = tried.contains(", not delayed by ");
@@ -130,9 +133,6 @@ fn allowed_answer(
         // Both have two digits or more in each part, so that the longer text or the greater one is
         // the longer time.
         let own = delay_in(&tried).unwrap_or_default();
-        if delay == "00:00:00" && !own.is_empty() && conf.defers_messages() {
-            return Some(Leave::DelayAtTheEnd);
-        }
         let is_longer = (own.len(), own) < (delay.len(), delay);
         let is_another = is_longer && before.was_delayed(delay);
         return is_another.then_some(Leave::DelayOfAnotherMessage);
@@ -149,6 +149,13 @@ fn allowed_answer(
     let (start, rest) = known.split_once(", ACL ")?;
     let (_, rest) = rest.split_once(" matched")?;
     (format!("{start}{rest}") == tried).then_some(Leave::ReasonOfNolog)
+}
+
+/// Whether one header says no time where the other says some.
+fn says_no_time(known: &str, tried: &str) -> Option<bool> {
+    let (before, after) = known.split_once("00:00:00")?;
+    let time = tried.strip_prefix(before)?.strip_suffix(after)?;
+    Some(clock_seconds(time)? > 0)
 }
 
 /// What `addheader "X-Elapsed: %E %Et %S"` makes of the delay in a header.
