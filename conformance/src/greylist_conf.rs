@@ -22,6 +22,9 @@ pub enum Traffic {
     /// Each connection has only one message: where the original mixes the
     /// messages of a connection up, in what it remembers too.
     Single,
+    /// The clock is never set back: which rates the original has forgotten then
+    /// depends on whom else it has looked for.
+    Forward,
     /// A client that has not passed lately has one sender and recipient only:
     /// of several that wait, the original lets those wait on that had come
     /// before the one that makes the client known. Nobody passes before the rules.
@@ -51,6 +54,14 @@ const fn single(name: &'static str, text: &'static str) -> GreylistConf {
         name,
         text,
         traffic: Traffic::Single,
+    }
+}
+
+const fn forward(name: &'static str, text: &'static str) -> GreylistConf {
+    GreylistConf {
+        name,
+        text,
+        traffic: Traffic::Forward,
     }
 }
 
@@ -178,7 +189,7 @@ pub const GREYLIST_CONFS: &[GreylistConf] = &[
         "greylist 60\nracl blacklist rcptcount >= 2\nracl whitelist rcpt w@y.example\n\
          racl whitelist rcpt c@z.example\nracl greylist default delay 10s\n",
     ),
-    conf(
+    forward(
         "ratelimit",
         "greylist 60\nratelimit \"r\" rcpt 3 / 1m key \"%i\"\n\
          racl blacklist addr 192.0.2.0/24 ratelimit \"r\" msg \"slow down\"\nracl greylist default delay 10s\n",

@@ -87,7 +87,11 @@ impl Sessions {
 
     pub(crate) fn session(&mut self) -> Session {
         self.count += 1;
-        self.now += self.dice.pick(STEPS_S);
+        let step = *self.dice.pick(STEPS_S);
+        self.now += match self.traffic {
+            Traffic::Forward => step.max(0),
+            _ => step,
+        };
         let mut steps = Vec::new();
         let (name, address) = *self.dice.pick(CLIENTS);
         let is_lone = self.traffic == Traffic::Lone && self.is_lone(address);
