@@ -1,4 +1,4 @@
-//! What the manual tells administrators to paste.
+//! What administrators are given to paste: by the manual, and as files.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +10,7 @@ use anyhow::{Context, Result};
 /// # Errors
 /// When the page has none.
 pub fn manual_block(page: &str, word: &str) -> Result<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../docs")
-        .join(page);
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let text = read("docs", page)?;
     // Between each second pair of fences; the rest of the first line says how
     // to colour it.
     let blocks = text.split("```").skip(1).step_by(2);
@@ -22,4 +19,20 @@ pub fn manual_block(page: &str, word: &str) -> Result<String> {
         .find(|(_, text)| text.starts_with(word))
         .with_context(|| format!("{page} has no block {word}"))?;
     Ok(block.to_owned())
+}
+
+/// The file `packaging/NAME`.
+///
+/// # Errors
+/// When it is not there.
+pub fn shipped(name: &str) -> Result<String> {
+    read("packaging", name)
+}
+
+fn read(folder: &str, name: &str) -> Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(folder)
+        .join(name);
+    fs::read_to_string(&path).with_context(|| path.display().to_string())
 }

@@ -9,18 +9,16 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::enclose::{with_etc, write_names};
 use crate::greylister::libraries;
+use crate::mailbox::mailbox;
 use crate::peers::peer;
-use crate::process::{Daemon, free_port, scratch_folder, wait_for};
+use crate::process::{Daemon, free_port, scratch_folder};
 
-const START_MAX: Duration = Duration::from_secs(30);
-const DELIVERY_MAX: Duration = Duration::from_secs(30);
 /// Users that every Debian has and that own nothing else here.
 const MAIL_OWNER: &str = "mail";
 const SETGID_GROUP: &str = "news";
@@ -92,7 +90,10 @@ impl Postfix {
             folder,
             port,
         };
-        postfix.wait_until_it_listens()?;
+        let daemon = postfix.daemon.as_mut().context("started above")?;
+        let listens = daemon.wait_for_port(port);
+        listens
+            .with_context(|| format!("log of Postfix: {}", postfix.log().unwrap_or_default()))?;
         Ok(postfix)
     }
 
@@ -117,33 +118,8 @@ impl Postfix {
     /// When they do not come within 30 s.
     pub fn mailbox(&self, recipient: &str, count: usize) -> Result<String> {
         let path = self.folder.path().join("mail").join(recipient);
-        let mut text = String::new();
-        wait_for("the mail", DELIVERY_MAX, || {
-            text = fs::read_to_string(&path).unwrap_or_default();
-            // An mbox message ends with an empty line once it is complete.
-            Ok(text.matches("From ").count() >= count && text.ends_with("\n\n"))
-        })
-        .with_context(|| {
-            format!(
-                "mail for {recipient}: {text:?}, log {}",
-                self.log().unwrap_or_default()
-            )
-        })?;
-        Ok(text)
-    }
-
-    fn wait_until_it_listens(&mut self) -> Result<()> {
-        let port = self.port;
-        let listens = wait_for("Postfix", START_MAX, || {
-            let running = self
-                .daemon
-                .as_mut()
-                .context("started above")?
-                .is_running()?;
-            ensure!(running, "it ended");
-            Ok(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())
-        });
-        listens.with_context(|| format!("log of Postfix: {}", self.log().unwrap_or_default()))
+        mailbox(&path, count)
+            .with_context(|| format!("log of Postfix: {}", self.log().unwrap_or_default()))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,6 +21,9 @@ use tempfile::TempDir;
 
 /// How long a program may take to end after TERM.
 const STOP_MAX: Duration = Duration::from_secs(15);
+
+/// How long a mail server may take to listen.
+const LISTEN_MAX: Duration = Duration::from_secs(30);
 
 /// A running child whose standard error goes to a file; killed when dropped.
 pub struct Daemon {
@@ -61,6 +64,17 @@ impl Daemon {
     /// When the system cannot tell.
     pub fn is_running(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Waits until somebody listens at `port` of 127.0.0.1.
+    ///
+    /// # Errors
+    /// When the program ends, or 30 s have passed.
+    pub(crate) fn wait_for_port(&mut self, port: u16) -> Result<()> {
+        wait_for("its port", LISTEN_MAX, || {
+            ensure!(self.is_running()?, "it ended");
+            Ok(TcpStream::connect(("127.0.0.1", port)).is_ok())
+        })
     }
 
     /// All that the program has written to standard error so far.

@@ -11,7 +11,6 @@ use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io::Write;
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,7 +25,6 @@ use crate::greylister::libraries;
 use crate::peers::peer;
 use crate::process::{Daemon, free_port, scratch_folder, wait_for};
 
-const START_MAX: Duration = Duration::from_secs(30);
 const DELIVERY_MAX: Duration = Duration::from_secs(30);
 
 /// What a Sendmail is started with.
@@ -51,10 +49,6 @@ pub struct Sendmail {
 }
 
 impl Sendmail {
-    /// The SMTP command by which its one user logs in.
-    /// Source: RFC 4616; the name is `ann` and the password `secret`.
-    pub const LOGIN: &str = "AUTH PLAIN AGFubgBzZWNyZXQ=";
-
     /// Starts one and waits until it listens.
     ///
     /// # Errors
@@ -80,7 +74,10 @@ impl Sendmail {
             folder,
             port,
         };
-        sendmail.wait_until_it_listens()?;
+        let daemon = sendmail.daemon.as_mut().context("started above")?;
+        let listens = daemon.wait_for_port(port);
+        listens
+            .with_context(|| format!("log of Sendmail: {}", sendmail.log().unwrap_or_default()))?;
         Ok(sendmail)
     }
 
@@ -121,20 +118,6 @@ impl Sendmail {
             )
         })?;
         Ok(text)
-    }
-
-    fn wait_until_it_listens(&mut self) -> Result<()> {
-        let port = self.port;
-        let listens = wait_for("Sendmail", START_MAX, || {
-            let running = self
-                .daemon
-                .as_mut()
-                .context("started above")?
-                .is_running()?;
-            ensure!(running, "it ended");
-            Ok(TcpStream::connect(("127.0.0.1", port)).is_ok())
-        });
-        listens.with_context(|| format!("log of Sendmail: {}", self.log().unwrap_or_default()))
     }
 }
 
@@ -177,7 +160,7 @@ impl Tree {
         feed(command, text)
     }
 
-    /// Makes the user of [`Sendmail::LOGIN`].
+    /// Makes the user of [`SmtpClient::LOGIN`](crate::SmtpClient::LOGIN).
     fn add_user(&self, folder: &Path) -> Result<()> {
         let mut command = self.command("sbin/saslpasswd2");
         command.args(["-p", "-c", "-u", HOST, "-f"]);

@@ -28,6 +28,10 @@ pub struct SmtpClient {
 }
 
 impl SmtpClient {
+    /// The command by which the one user of a server logs in, where there is one.
+    /// Source: RFC 4616; the name is `ann` and the password `secret`.
+    pub const LOGIN: &str = "AUTH PLAIN AGFubgBzZWNyZXQ=";
+
     /// Connects from `source` to `port` of 127.0.0.1, and says EHLO.
     ///
     /// # Errors
