@@ -2,6 +2,7 @@
 //! administrator sees of it.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -26,13 +27,17 @@ pub struct Plan<'a> {
     pub folder: &'a Path,
     /// The directory of its store.
     pub store: &'a Path,
-    /// Lines of the tables `[listen]`, `[greylist]` and `[store]`, and whole
-    /// tables behind them.
+    /// A port at which it listens besides its socket.
+    pub inet: Option<SocketAddr>,
+    /// Lines of the tables `[listen]`, `[greylist]`, `[store]` and `[policy]`,
+    /// and whole tables behind them.
     pub listen: &'a str,
     /// See `listen`.
     pub greylist: &'a str,
     /// See `listen`.
     pub storing: &'a str,
+    /// See `listen`.
+    pub policy: &'a str,
     /// See `listen`; with no `[log]` it logs to standard error.
     pub tables: &'a str,
     /// The clock it reads, or none for the real time.
@@ -47,9 +52,11 @@ impl<'a> Plan<'a> {
         Self {
             folder,
             store,
+            inet: None,
             listen: "",
             greylist: "",
             storing: "",
+            policy: "",
             tables: "",
             clock: None,
             files_max: None,
@@ -62,16 +69,19 @@ impl<'a> Plan<'a> {
         } else {
             "[log]\nto = \"stderr\"\nformat = \"logfmt\"\n"
         };
+        let inet = self.inet.map(|at| format!(", \"{at}\""));
         format!(
-            "[listen]\npolicy = [\"unix:{socket}\"]\ncontrol = \"unix:{control}\"\n{}\n\
+            "[listen]\npolicy = [\"unix:{socket}\"{inet}]\ncontrol = \"unix:{control}\"\n{}\n\
              [greylist]\n{}\n\
              [store]\nurl = \"embedded:{store}\"\n{}\n\
-             [policy]\ntest_time = true\n\
+             [policy]\ntest_time = true\n{}\n\
              {log}{}\n",
             self.listen,
             self.greylist,
             self.storing,
+            self.policy,
             self.tables,
+            inet = inet.unwrap_or_default(),
             socket = self.socket().display(),
             control = self.folder.join("control").display(),
             store = self.store.display(),

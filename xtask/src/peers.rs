@@ -31,6 +31,7 @@
 //! - `sendmail`, `milter-greylist`: see `conformance/src/sendmail.rs` and
 //!   `milter_greylist.rs`. The second is of another release than the system may
 //!   be, so its root has a libc of its own.
+//! - `exim4-daemon-light`: see `conformance/src/exim.rs`.
 //! - `opensmtpd`: see `conformance/src/opensmtpd.rs`.
 //! - `miltertest`: `ROOT/usr/bin/miltertest`.
 //!
@@ -110,6 +111,27 @@ const PEERS: &[Peer] = &[
         release: None,
     },
     Peer {
+        name: "exim4-daemon-light",
+        also: &[],
+        // Debian's way of running it each night, and users.
+        without: &[
+            "cron",
+            "cron-daemon-common",
+            "libaudit*",
+            "libfile-find-rule-perl",
+            "libnumber-compare-perl",
+            "libperl*",
+            "libsemanage*",
+            "libsepol*",
+            "libtext-glob-perl",
+            "perl",
+            "perl-modules-*",
+            "sensible-utils",
+            "sysvinit-utils",
+        ],
+        release: None,
+    },
+    Peer {
         name: "opensmtpd",
         also: &[],
         // Its installation, and what adds its users.
@@ -176,7 +198,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     println!("peers in {}", peers.display());
     for peer in PEERS {
         let version = version_in(&text, peer.name).context("the stamp has no version")?;
-        println!("  {:<16} {version}", peer.name);
+        println!("  {:<18} {version}", peer.name);
     }
     Ok(())
 }
