@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: &AskArguments) -> anyhow::Result<ExitCode> {
             arguments.at,
         )?
     } else {
+        let attempt = attempt.into();
         match Control::open(&arguments.control)?.ask(&Request::Look { attempt, later })? {
             Answer::Explained(explanation) => *explanation,
             other => bail!("the server gave an answer of another kind: {other:?}"),

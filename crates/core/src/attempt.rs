@@ -144,6 +144,8 @@ pub enum Field {
     CertSubject,
     /// What Sendmail's access database says of the client, macro `{greylist}`.
     Access,
+    /// All by which the asker knows it, in place of client, sender and recipient: an opaque identity.
+    Words,
     /// What the asker wants the clock to show; honoured only for tests, `policy_test_time`.
     TestTime,
 }

@@ -266,6 +266,26 @@ impl Entry {
         Self::seen(first, last, timing, last.since(first) >= timing.delay)
     }
 
+    /// An entry that is set to this `standing` at `now`. One that always passes or is always refused
+    /// lasts as long as a store can tell.
+    #[must_use]
+    pub fn set(standing: Standing, now: Timestamp, timing: &Timing) -> Self {
+        let (first, passed) = match standing {
+            Standing::Proven => (now.plus(Seconds(-timing.delay.0)), true),
+            Standing::Waiting | Standing::Allowed | Standing::Refused => (now, false),
+        };
+        let seen = Self::seen(first, now, timing, passed);
+        let expires = match standing {
+            Standing::Waiting | Standing::Proven => seen.expires,
+            Standing::Allowed | Standing::Refused => Timestamp::LATEST,
+        };
+        Self {
+            expires,
+            standing,
+            ..seen
+        }
+    }
+
     /// An entry first seen at `first` and last at `last`, that has passed or not.
     fn seen(first: Timestamp, last: Timestamp, timing: &Timing, passed: bool) -> Self {
         let due = first.plus(timing.delay);
@@ -643,17 +663,27 @@ mod tests {
     #[test]
     fn a_standing_set_by_hand_decides() {
         let mut latch = Latch::new(terms(300));
-        latch.at(0);
-        let entry = latch.memory.entry.expect("a first contact is written");
-        latch.memory.entry = Some(Entry {
-            standing: Standing::Allowed,
-            ..entry
-        });
-        assert_eq!(latch.at(1), (Outcome::Pass, Reason::Hand, 0));
-        latch.memory.entry = Some(Entry {
-            standing: Standing::Refused,
-            ..entry
-        });
-        assert_eq!(latch.at(1), (Outcome::Refuse, Reason::Hand, 0));
+        let timing = terms(300).timing;
+        for (standing, at, expected) in [
+            (Standing::Allowed, 1, (Outcome::Pass, Reason::Hand, 0)),
+            (
+                Standing::Allowed,
+                400 * DAY,
+                (Outcome::Pass, Reason::Hand, 0),
+            ),
+            (Standing::Refused, 1, (Outcome::Refuse, Reason::Hand, 0)),
+            (Standing::Proven, 1, (Outcome::Pass, Reason::Known, 0)),
+            (
+                Standing::Waiting,
+                1,
+                (Outcome::Defer, Reason::EarlyRetry, 299),
+            ),
+            (Standing::Waiting, 300, (Outcome::Pass, Reason::Retry, 0)),
+        ] {
+            latch.memory.entry = Some(Entry::set(standing, Timestamp(0), &timing));
+            assert_eq!(latch.at(at), expected, "{standing:?} at {at}");
+        }
+        let entry = Entry::set(Standing::Refused, Timestamp(0), &timing);
+        assert_eq!(entry.expires, Timestamp::LATEST);
     }
 }

@@ -66,6 +66,13 @@ impl IdentityRules {
         )
     }
 
+    /// The triplet of an attempt of which only opaque words are known. They stand for the recipient;
+    /// no client is known by this name.
+    #[must_use]
+    pub fn opaque(&self, words: &[u8]) -> Triplet {
+        Triplet::new(self.school, OPAQUE, b"", words)
+    }
+
     fn push_client(&self, text: &mut Vec<u8>, client: IpAddr) {
         match self.school {
             School::Postgrey { by_host: true } => {
@@ -95,6 +102,9 @@ impl IdentityRules {
         }
     }
 }
+
+/// What stands for the client of an opaque identity.
+pub(crate) const OPAQUE: &[u8] = b"words";
 
 /// Client, sender and recipient as they are remembered, in ASCII lower case, in one buffer:
 /// `client/sender/recipient`, which is also the text of Postgrey's key.
@@ -249,6 +259,21 @@ mod tests {
         for (sender, known) in vectors {
             let triplet = triplet(School::MilterGreylist, "192.0.2.10", sender);
             assert_eq!(triplet, format!("192.0.2.0/24/{known}/bob@example.org"));
+        }
+    }
+
+    #[test]
+    fn words_are_one_identity_whatever_they_say() {
+        for school in [School::Native, School::Postgrey { by_host: false }] {
+            let rules = IdentityRules {
+                school,
+                ipv4_prefix: 24,
+                ipv6_prefix: 64,
+            };
+            let words = rules.opaque(b"192.0.2.0/24 Bob@example.org");
+            assert_eq!(words.joined(), b"words//192.0.2.0/24 bob@example.org");
+            assert_eq!(words.client(), b"words");
+            assert_eq!(words.recipient(), b"192.0.2.0/24 bob@example.org");
         }
     }
 

@@ -1,9 +1,10 @@
 //! What may be asked of the daemon and what it answers, whatever the protocol.
 //!
-//! MTAs only ever ask [`Request::Judge`], other mail exchangers [`Request::Peer`]; the others are for
-//! the control socket.
+//! MTAs ask [`Request::Judge`], other mail exchangers [`Request::Peer`]; the others are for the
+//! control socket, and for protocols in which an administrator speaks as well.
 
 use crate::attempt::Attempt;
+use crate::identity::OPAQUE;
 use crate::memory::{ClientRecord, Entry, Memory, Standing};
 use crate::notice::Notice;
 use crate::peer::PeerEvent;
@@ -21,7 +22,7 @@ pub enum Request {
     /// Say what would become of an attempt, remembering nothing.
     Look {
         /// The attempt.
-        attempt: Attempt,
+        attempt: Box<Attempt>,
         /// How much later than now to pretend it is.
         later: Seconds,
     },
@@ -31,6 +32,15 @@ pub enum Request {
     Put(Vec<Record>),
     /// Remove every record that a query selects.
     Remove(Query),
+    /// Remember an attempt's identity as this, whatever was remembered of it.
+    Set {
+        /// The attempt.
+        attempt: Box<Attempt>,
+        /// What it is to be.
+        standing: Standing,
+    },
+    /// Remember nothing of an attempt's identity any more.
+    Forget(Attempt),
     /// Take note of what another mail exchanger has seen.
     Peer(PeerEvent),
     /// Say how the daemon is.
@@ -46,7 +56,7 @@ pub enum Answer {
     Verdict(Verdict),
     /// To [`Request::Look`].
     Explained(Box<Explanation>),
-    /// To [`Request::List`].
+    /// To [`Request::List`], and to [`Request::Forget`] with the record that was there.
     Page(Page),
     /// To [`Request::Status`].
     Status(Box<Status>),
@@ -137,6 +147,19 @@ pub enum Record {
         /// What is remembered.
         record: ClientRecord,
     },
+}
+
+impl Record {
+    /// The words of an opaque identity, where the record is about one.
+    #[must_use]
+    pub fn words(&self) -> Option<&[u8]> {
+        match self {
+            Self::Triplet {
+                client, recipient, ..
+            } if client == OPAQUE => Some(recipient),
+            Self::Triplet { .. } | Self::Client { .. } => None,
+        }
+    }
 }
 
 /// How many records of each kind a store holds, expired ones that are still there included.

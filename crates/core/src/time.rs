@@ -8,6 +8,9 @@ use std::str::FromStr;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// The latest time that stores can tell, in the year 2106.
+    pub(crate) const LATEST: Self = Self(u32::MAX as i64);
+
     /// This point moved later by `length` (earlier when it is negative), saturating.
     #[must_use]
     pub fn plus(self, length: Seconds) -> Self {

@@ -139,9 +139,11 @@ mod tests {
         let mut attempt = Attempt::new();
         attempt.set(Field::ClientAddress, b"192.0.2.9");
         attempt.set(Field::Sender, b"\xff\x00@example.com");
+        let mut words = Attempt::new();
+        words.set(Field::Words, b"some words");
         vec![
             Request::Look {
-                attempt,
+                attempt: attempt.into(),
                 later: Seconds(360),
             },
             Request::List(Query {
@@ -168,6 +170,11 @@ mod tests {
                 expires: None,
             }),
             Request::Peer(PeerEvent::Flushed([192, 0, 2, 9].into())),
+            Request::Set {
+                attempt: words.clone().into(),
+                standing: Standing::Refused,
+            },
+            Request::Forget(words),
             Request::Status,
             Request::Reload,
         ]

@@ -22,7 +22,7 @@ use self::line::{Line, PartialLine};
 use crate::conversation::{Conversation, Notices, ProtocolError, REQUEST_MAX, Step, Ticket};
 
 pub use self::asker::{PolicyAnswer, encode_question};
-pub(crate) use self::attribute::{FIELDS, field_named};
+pub(crate) use self::attribute::FIELDS;
 
 /// How the protocol is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -92,6 +92,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         Field::Instance,
         Field::Login,
         Field::TlsProtocol,
+        Field::Words,
         Field::TestTime,
     ]);
     prop::collection::vec((field, bytes()), 0..12).prop_map(|fields| {
@@ -105,26 +106,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
 
 /// Two attempts that say the same need not hold the same bytes.
 fn same(left: &Request, right: &Request) -> bool {
-    match (left, right) {
-        (
-            Request::Look { attempt, later },
-            Request::Look {
-                attempt: other,
-                later: as_late,
-            },
-        ) => {
-            let shown = |attempt: &Attempt| encode_request(&look(attempt.clone()));
-            later == as_late && shown(attempt) == shown(other)
-        }
-        (left, right) => left == right,
-    }
-}
-
-fn look(attempt: Attempt) -> Request {
-    Request::Look {
-        attempt,
-        later: Seconds(0),
-    }
+    encode_request(left) == encode_request(right)
 }
 
 fn query() -> impl Strategy<Value = Query> {
@@ -146,7 +128,15 @@ fn query() -> impl Strategy<Value = Query> {
 
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
-        (attempt(), length()).prop_map(|(attempt, later)| Request::Look { attempt, later }),
+        (attempt(), length()).prop_map(|(attempt, later)| {
+            let attempt = attempt.into();
+            Request::Look { attempt, later }
+        }),
+        (attempt(), standing()).prop_map(|(attempt, standing)| {
+            let attempt = attempt.into();
+            Request::Set { attempt, standing }
+        }),
+        attempt().prop_map(Request::Forget),
         query().prop_map(Request::List),
         records().prop_map(Request::Put),
         query().prop_map(Request::Remove),

@@ -3,6 +3,7 @@
 
 mod acl;
 mod administer;
+mod hand;
 mod merge;
 mod neighbours;
 
@@ -13,9 +14,9 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use greylatch_core::{
-    AddressDialect, Answer, Attempt, Change, Decision, Entry, EntryChange, Field, Greylist,
-    IdentityRules, Memory, Network, Notice, Outcome, Reason, Reloaded, Request, Ruling, School,
-    Seconds, Timestamp, Timing, Verdict, decide, settled_by_client,
+    AddressDialect, Answer, Attempt, Decision, Entry, EntryChange, Field, Greylist, IdentityRules,
+    Memory, Network, Notice, Outcome, Reason, Reloaded, Request, RuleId, Ruling, School, Seconds,
+    Timestamp, Timing, Triplet, Verdict, decide, settled_by_client,
 };
 use greylatch_store::{AnyStore, Commit, Keying, Keys, Store, StoreError};
 use greylatch_wording::DecisionRecord;
@@ -138,6 +139,18 @@ struct Case<'a> {
     now: Timestamp,
 }
 
+impl Case<'_> {
+    /// Whether it is known by words alone that mean nothing to us.
+    fn is_opaque(&self) -> bool {
+        self.attempt.field(Field::Words).is_some()
+    }
+
+    /// Whether anything can be remembered of it.
+    fn is_known(&self) -> bool {
+        self.client.is_some() || self.is_opaque()
+    }
+}
+
 /// How long an attempt waits while memory is taken over.
 const MEMORY_WAIT: Duration = Duration::from_secs(5);
 
@@ -169,13 +182,14 @@ impl Desk {
             Some(rules) => Guard::from_inner(rules.clone()),
             None => self.rulebook.load(),
         };
-        if let Some(acl) = rulebook.acl() {
+        let case = self.open(attempt, clock::now());
+        if let Some(acl) = rulebook.acl()
+            && !case.is_opaque()
+        {
             return Box::pin(self.judge_by_acl(visitor, attempt, acl)).await;
         }
-        let case = self.open(attempt, clock::now());
-        let (ruling, rule) = rulebook.rule(attempt, case.client);
-        let ruling = self.narrowed(ruling);
-        let asks_store = matches!(ruling, Ruling::Greylist(_)) && case.client.is_some();
+        let (ruling, rule) = self.rule(&case, &rulebook);
+        let asks_store = matches!(ruling, Ruling::Greylist(_)) && case.is_known();
         let asked = (asks_store && self.observer.writes_fields()).then(monotonic);
         let decision = self.settle(&case, &ruling).await;
         let store_ms = asked.map(|asked| asked.elapsed().as_millis());
@@ -203,6 +217,21 @@ impl Desk {
         self.observer
             .decided(&mut visitor.line, &record, case.client);
         self.verdict(&case, &decision, header)
+    }
+
+    /// What the rules say. They have nothing to say of opaque words.
+    fn rule(&self, case: &Case<'_>, rulebook: &Rulebook) -> (Ruling, Option<RuleId>) {
+        if case.is_opaque() {
+            let terms = Greylist {
+                exemption: None,
+                waiting_max: None,
+                network_suffices: false,
+                ..rulebook.terms
+            };
+            return (Ruling::Greylist(terms), None);
+        }
+        let (ruling, rule) = rulebook.rule(case.attempt, case.client);
+        (self.narrowed(ruling), rule)
     }
 
     /// The ruling with less room for each network while a flood takes it.
@@ -235,11 +264,9 @@ impl Desk {
         let Ruling::Greylist(terms) = ruling else {
             return decide(ruling, &Memory::default(), case.now);
         };
-        let Some(client) = case.client else {
+        let Some((keys, network)) = self.keys(case, terms.network_suffices) else {
             return Decision::of(Outcome::Pass, Reason::Unreadable);
         };
-        let network = self.settings.identity.network(client);
-        let keys = self.keys(case.attempt, client, terms.network_suffices);
         let settled = match self.wait_for_memory().await {
             Ok(()) => {
                 self.recall_and_commit(keys, network, ruling, case.now)
@@ -287,7 +314,7 @@ impl Desk {
     async fn recall_and_commit(
         &self,
         mut keys: Keys,
-        network: Network,
+        network: Option<Network>,
         ruling: &Ruling,
         now: Timestamp,
     ) -> Result<(Decision, Option<Entry>), StoreError> {
@@ -297,7 +324,13 @@ impl Desk {
             .await?;
         for _ in 0..TRIES_MAX {
             let mut decision = decide(ruling, &memory, now);
-            if decision.reason == Reason::New && self.is_crowded(ruling, network, now) {
+            if network.is_none() {
+                decision.change.network_proven_until = None;
+            }
+            if let Some(network) = network
+                && decision.reason == Reason::New
+                && self.is_crowded(ruling, network, now)
+            {
                 // Only now does it matter whether the network has proven itself.
                 keys.read_network();
                 memory = self.store.load(&keys, |_| false).await?;
@@ -327,22 +360,33 @@ impl Desk {
         self.waiting.count(network, now) >= *max
     }
 
-    fn keys(&self, attempt: &Attempt, client: IpAddr, with_network: bool) -> Keys {
+    /// The keys of an attempt with the client's network, which words do not tell; nothing where
+    /// nothing can be remembered.
+    fn keys(&self, case: &Case<'_>, with_network: bool) -> Option<(Keys, Option<Network>)> {
         let identity = &self.settings.identity;
-        let triplet = identity.triplet(client, attempt);
-        let network = identity.network(client);
-        self.settings
-            .keying
-            .keys(triplet, identity.client_text(client), network, with_network)
+        let triplet = self.triplet(case)?;
+        let network = case.client.map(|client| identity.network(client));
+        let client = case.client.map(|client| identity.client_text(client));
+        let keys = self.settings.keying.keys(
+            triplet,
+            client.unwrap_or_default(),
+            network.unwrap_or_else(no_network),
+            with_network && network.is_some(),
+        );
+        Some((keys, network))
+    }
+
+    fn triplet(&self, case: &Case<'_>) -> Option<Triplet> {
+        let identity = &self.settings.identity;
+        match case.attempt.field(Field::Words) {
+            Some(words) => Some(identity.opaque(words)),
+            None => Some(identity.triplet(case.client?, case.attempt)),
+        }
     }
 
     /// Keeps the table of waiting entries in step with what was written.
-    fn count_waiting(&self, decision: &Decision, network: Network, now: Timestamp) {
-        let Change {
-            entry: EntryChange::Put(_),
-            ..
-        } = decision.change
-        else {
+    fn count_waiting(&self, decision: &Decision, network: Option<Network>, now: Timestamp) {
+        let (EntryChange::Put(_), Some(network)) = (decision.change.entry, network) else {
             return;
         };
         match decision.reason {
@@ -369,4 +413,9 @@ impl Desk {
             && self.instances.is_new(case.attempt.field(Field::Instance));
         is_first.then(|| self.phrases.header(decision.age))
     }
+}
+
+/// Stands where a key of a network is asked for and there is none; it is neither read nor written.
+fn no_network() -> Network {
+    Network::of(IpAddr::from([0, 0, 0, 0]), 0)
 }

@@ -79,7 +79,7 @@ pub fn look_dry(
         desk.answer(
             &mut visitor,
             Request::Look {
-                attempt: retry,
+                attempt: retry.into(),
                 later,
             },
         )

@@ -22,6 +22,8 @@ use crate::facts::Countries;
 
 /// What room 4 asks: the bypass first, then the rules.
 pub(crate) struct Rulebook {
+    /// The terms of what no rule is about.
+    pub(crate) terms: Greylist,
     bypass: Bypass,
     rules: RuleSet,
     /// The rules of a `greylist.conf`, which then decide alone.
@@ -173,6 +175,7 @@ impl ListFiles {
         });
         (
             Rulebook {
+                terms: terms(&config.greylist),
                 bypass: Bypass::new(config),
                 rules,
                 milter: Arc::new(milter_options(config, acl.as_ref())),

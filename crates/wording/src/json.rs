@@ -28,6 +28,9 @@ pub fn json_line(out: &mut Vec<u8>, record: &DecisionRecord<'_>) {
     push(out, "name", &escaped(attempt.text(Field::ClientName)));
     push(out, "sender", &sender);
     push(out, "recipient", &recipient);
+    if let Some(words) = attempt.field(Field::Words) {
+        push(out, "words", &escaped(words));
+    }
     number(out, "wait_s", decision.wait.0);
     number(out, "age_s", decision.age.0);
     if let Some(store_ms) = record.store_ms {

@@ -19,6 +19,9 @@ pub fn logfmt_line(out: &mut Vec<u8>, record: &DecisionRecord<'_>) {
     push(out, "name", attempt.text(Field::ClientName));
     push(out, "sender", attempt.text(Field::Sender));
     push(out, "recipient", attempt.text(Field::Recipient));
+    if let Some(words) = attempt.field(Field::Words) {
+        push(out, "words", words);
+    }
     if decision.wait.0 > 0 {
         push(out, "wait_s", decision.wait.0.to_string().as_bytes());
     }

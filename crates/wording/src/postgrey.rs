@@ -58,6 +58,7 @@ pub fn postgrey_line(out: &mut Vec<u8>, record: &DecisionRecord<'_>) {
         (", client_address=", Field::ClientAddress),
         (", sender=", Field::Sender),
         (", recipient=", Field::Recipient),
+        (", words=", Field::Words),
     ] {
         let text = attempt.text(field);
         if is_true(text) {

@@ -1,12 +1,12 @@
 //! Questions as JSON.
 
-use greylatch_core::{Attempt, Query, Record, Request, Seconds, Standing};
+use greylatch_core::{Attempt, Field, Query, Record, Request, Seconds, Standing};
 use serde_json::{Map, Value, json};
 
 use super::event;
 use super::record;
 use super::wire::{self, DecodeError};
-use crate::policy::{FIELDS, field_named};
+use crate::policy::FIELDS;
 
 pub(super) fn to_json(request: &Request) -> Value {
     match request {
@@ -19,6 +19,13 @@ pub(super) fn to_json(request: &Request) -> Value {
             json!({ "ask": "put", "records": records })
         }
         Request::Remove(query) => json!({ "ask": "remove", "query": query_to_json(query) }),
+        Request::Set { attempt, standing } => {
+            let attempt = attempt_to_json(attempt);
+            json!({ "ask": "set", "attempt": attempt, "standing": standing.word() })
+        }
+        Request::Forget(attempt) => {
+            json!({ "ask": "forget", "attempt": attempt_to_json(attempt) })
+        }
         Request::Status => json!({ "ask": "status" }),
         Request::Reload => json!({ "ask": "reload" }),
         // Other mail exchangers have a socket of their own; here their file is told.
@@ -31,9 +38,10 @@ pub(super) fn to_json(request: &Request) -> Value {
 
 pub(super) fn from_json(value: &Value) -> Result<Request, DecodeError> {
     let query = || query_from_json(wire::member(value, "query")?);
+    let attempt = || attempt_from_json(wire::member(value, "attempt")?);
     match wire::string(value, "ask")?.as_str() {
         "look" => Ok(Request::Look {
-            attempt: attempt_from_json(wire::member(value, "attempt")?)?,
+            attempt: attempt()?.into(),
             later: Seconds(wire::integer(value, "later")?),
         }),
         "list" => query().map(Request::List),
@@ -44,6 +52,11 @@ pub(super) fn from_json(value: &Value) -> Result<Request, DecodeError> {
             records.map(Request::Put)
         }
         "remove" => query().map(Request::Remove),
+        "set" => Ok(Request::Set {
+            attempt: attempt()?.into(),
+            standing: record::standing(value)?,
+        }),
+        "forget" => attempt().map(Request::Forget),
         "peer" => event::from_json(wire::member(value, "event")?).map(Request::Peer),
         "status" => Ok(Request::Status),
         "reload" => Ok(Request::Reload),
@@ -56,22 +69,26 @@ fn look_now(attempt: &Attempt) -> Value {
 }
 
 fn attempt_to_json(attempt: &Attempt) -> Value {
-    let fields = FIELDS.iter().filter_map(|(name, field)| {
-        let text = attempt.field(*field)?;
-        Some(((*name).to_owned(), wire::from_bytes(text)))
+    let fields = fields().filter_map(|(name, field)| {
+        let text = attempt.field(field)?;
+        Some((name.to_owned(), wire::from_bytes(text)))
     });
     Value::Object(fields.collect::<Map<_, _>>())
 }
 
 fn attempt_from_json(value: &Value) -> Result<Attempt, DecodeError> {
     let mut attempt = Attempt::new();
-    for (name, _) in FIELDS {
-        if let (Some(_), Some(field)) = (wire::optional(value, name), field_named(name.as_bytes()))
-        {
+    for (name, field) in fields() {
+        if wire::optional(value, name).is_some() {
             attempt.set(field, &wire::bytes(value, name)?);
         }
     }
     Ok(attempt)
+}
+
+/// The fields of an attempt that can be told here, with their names.
+fn fields() -> impl Iterator<Item = (&'static str, Field)> {
+    FIELDS.into_iter().chain([("words", Field::Words)])
 }
 
 fn query_to_json(query: &Query) -> Value {

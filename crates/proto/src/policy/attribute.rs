@@ -44,7 +44,7 @@ pub(crate) const FIELDS: [(&str, Field); 11] = [
     ("policy_test_time", Field::TestTime),
 ];
 
-pub(crate) fn field_named(name: &[u8]) -> Option<Field> {
+fn field_named(name: &[u8]) -> Option<Field> {
     FIELDS
         .iter()
         .find(|(known, _)| known.as_bytes() == name)

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 
 use greylatch_core::{
     Answer, Attempt, Change, Decision, Explanation, Memory, Network, Outcome, Page, Query, Reason,
-    Record, Request, Ruling, Seconds, Status, Timestamp, Triplet, decide,
+    Record, Request, Ruling, Seconds, Status, Triplet, decide,
 };
 use greylatch_store::{Kind, Store, StoreError};
 use tokio::sync::oneshot;
 
-use super::Desk;
+use super::{Case, Desk};
 use crate::clock;
 
 impl Desk {
@@ -21,6 +21,8 @@ impl Desk {
             Request::List(query) => self.store.browse(&query).await.map(Answer::Page),
             Request::Put(records) => self.put(records).await,
             Request::Remove(query) => self.remove(query).await,
+            Request::Set { attempt, standing } => self.set(&attempt, standing).await,
+            Request::Forget(attempt) => self.forget(&attempt).await,
             Request::Peer(event) => self.hear(event).await.map(Answer::Done),
             Request::Status => Ok(Answer::Status(Box::new(self.status().await))),
             Request::Reload => Ok(self.reload().await),
@@ -46,21 +48,19 @@ impl Desk {
         let mut case = self.open(attempt, clock::now());
         case.now = case.now.plus(later);
         let rulebook = self.rulebook.load_full();
-        if let Some(acl) = rulebook.acl() {
+        if let Some(acl) = rulebook.acl()
+            && !case.is_opaque()
+        {
             let explained = self.look_by_acl(&case, acl).await?;
             return Ok(Answer::Explained(Box::new(explained)));
         }
-        let (ruling, rule) = rulebook.rule(attempt, case.client);
-        let ruling = self.narrowed(ruling);
-        let (memory, triplet) = match case.client {
-            Some(client) => (
-                self.recall(attempt, client, case.now).await?,
-                self.triplet(attempt, client),
-            ),
-            None => (Memory::default(), Vec::new()),
-        };
-        let decision = match (&ruling, case.client) {
-            (Ruling::Greylist(_), None) => Decision::of(Outcome::Pass, Reason::Unreadable),
+        let (ruling, rule) = self.rule(&case, &rulebook);
+        let memory = self.recall(&case).await?;
+        let triplet = self.triplet(&case);
+        let decision = match &ruling {
+            Ruling::Greylist(_) if triplet.is_none() => {
+                Decision::of(Outcome::Pass, Reason::Unreadable)
+            }
             _ => decide(&ruling, &memory, case.now),
         };
         let decision = Decision {
@@ -72,37 +72,26 @@ impl Desk {
             decision,
             rule: rule.and_then(|rule| rulebook.rule_text(rule)),
             ruling,
-            triplet,
+            triplet: triplet.map_or_else(Vec::new, |triplet| triplet.joined().to_vec()),
             memory,
             at: case.now,
             verdict,
         })))
     }
 
-    pub(super) async fn recall(
-        &self,
-        attempt: &Attempt,
-        client: IpAddr,
-        now: Timestamp,
-    ) -> Result<Memory, StoreError> {
-        let keys = self.keys(attempt, client, true);
+    pub(super) async fn recall(&self, case: &Case<'_>) -> Result<Memory, StoreError> {
+        let Some((keys, network)) = self.keys(case, true) else {
+            return Ok(Memory::default());
+        };
         let mut memory = self.store.load(&keys, |_| false).await?;
-        memory.network_waiting = self
-            .waiting
-            .count(self.settings.identity.network(client), now);
+        if let Some(network) = network {
+            memory.network_waiting = self.waiting.count(network, case.now);
+        }
         Ok(memory)
     }
 
-    pub(super) fn triplet(&self, attempt: &Attempt, client: IpAddr) -> Vec<u8> {
-        self.settings
-            .identity
-            .triplet(client, attempt)
-            .joined()
-            .to_vec()
-    }
-
     /// Stores records; where their text is there, their keys are made again by our own rules.
-    async fn put(&self, mut records: Vec<Record>) -> Result<Answer, StoreError> {
+    pub(super) async fn put(&self, mut records: Vec<Record>) -> Result<Answer, StoreError> {
         for record in &mut records {
             self.make_key(record);
         }

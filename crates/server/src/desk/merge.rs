@@ -10,7 +10,7 @@ use greylatch_core::{
 use greylatch_exchange::{DumpRow, RowKind, merge_entries};
 use greylatch_store::{Commit, Store, StoreError};
 
-use super::{Desk, TRIES_MAX};
+use super::{Case, Desk, TRIES_MAX};
 use crate::clock;
 
 impl Desk {
@@ -117,9 +117,12 @@ impl Desk {
         &self,
         client: IpAddr,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let keys = self.keys(&Attempt::new(), client, true);
-        let memory = self.store.load(&keys, |_| false).await?;
-        Ok(memory.network_proven_until)
+        let case = Case {
+            attempt: &Attempt::new(),
+            client: Some(client),
+            now: clock::now(),
+        };
+        Ok(self.recall(&case).await?.network_proven_until)
     }
 
     fn client_identity(&self, client: IpAddr) -> Vec<u8> {

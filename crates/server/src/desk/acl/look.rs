@@ -46,7 +46,7 @@ impl Desk {
             .judge(acl, stage, Properties::default(), &mut inquiry)
             .await;
         let ruling = self.narrowed(self.acl_ruling(acl, &judgement));
-        let memory = self.recall(case.attempt, client, case.now).await?;
+        let memory = self.recall(case).await?;
         let decision = Decision {
             change: Change::default(),
             ..decide(&ruling, &memory, case.now)
@@ -60,7 +60,9 @@ impl Desk {
         Ok(Explanation {
             verdict: judged.verdict(acl.settings().quiet, self.settings.learning),
             rule: judgement.line.and_then(|line| acl.rule_text(line)),
-            triplet: self.triplet(case.attempt, client),
+            triplet: self
+                .triplet(case)
+                .map_or_else(Vec::new, |triplet| triplet.joined().to_vec()),
             memory,
             ..explained(case, ruling, decision)
         })
