@@ -32,6 +32,15 @@ pub trait Conversation {
     /// only for so long.
     fn is_midway(&self) -> bool;
 
+    /// Where a request may end without saying so: after how many milliseconds in which nothing
+    /// comes [`Conversation::quiet`] is to be called.
+    fn quiet_ms(&self) -> Option<u32> {
+        None
+    }
+
+    /// Nothing has come for so long: what came is complete.
+    fn quiet(&mut self) {}
+
     /// Bytes to be written; the caller writes and clears them.
     fn output(&mut self) -> &mut Vec<u8>;
 

@@ -7,6 +7,7 @@
 
 mod control;
 mod conversation;
+mod greylistd;
 mod milter;
 mod opensmtpd;
 mod peers;
@@ -18,6 +19,7 @@ pub use control::{
     record_to_json,
 };
 pub use conversation::{Conversation, ProtocolError, Step, Ticket};
+pub use greylistd::GreylistdConversation;
 pub use milter::{ContentWanted, MilterConversation, MilterOptions};
 pub use opensmtpd::{AskAt, FilterConversation};
 pub use peers::{PeerConversation, PeerNotice, PeerSender, PeerStep, Unqueued};

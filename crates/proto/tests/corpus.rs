@@ -2,6 +2,8 @@
 
 #[path = "../../../fuzz/checks/control.rs"]
 mod control;
+#[path = "../../../fuzz/checks/greylistd.rs"]
+mod greylistd;
 #[path = "../../../fuzz/checks/milter.rs"]
 mod milter;
 #[path = "../../../fuzz/checks/opensmtpd.rs"]
@@ -18,6 +20,11 @@ use replay::replay;
 #[test]
 fn the_control_protocol_withstands_its_corpus() {
     replay("control", control::check);
+}
+
+#[test]
+fn the_protocol_of_greylistd_withstands_its_corpus() {
+    replay("greylistd", greylistd::check);
 }
 
 #[test]
