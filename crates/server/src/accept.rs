@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use greylatch_proto::{ControlConversation, MilterConversation, PolicyConversation, PolicyOptions};
+use greylatch_proto::{
+    ControlConversation, GreylistdConversation, MilterConversation, PolicyConversation,
+    PolicyOptions,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -23,6 +26,7 @@ use crate::peers;
 pub(crate) enum Door {
     Policy(Arc<PolicyOptions>),
     Milter,
+    Greylistd,
     Control,
     /// Other mail exchangers tell what they saw.
     Peer,
@@ -149,6 +153,10 @@ fn receive<S>(
                 let conversation = MilterConversation::new(rules.milter.clone());
                 let guest = Guest::of::<MilterConversation>(&desk).with_rules(rules);
                 serve(stream, conversation, guest, patience.of_milter(), stop).await
+            }
+            Door::Greylistd => {
+                let guest = Guest::of::<GreylistdConversation>(&desk);
+                serve(stream, GreylistdConversation::new(), guest, patience, stop).await
             }
             Door::Peer => peers::receive((stream, from), &desk, patience, stop).await,
             Door::Control => {

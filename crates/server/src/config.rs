@@ -71,6 +71,11 @@ pub struct Listen {
     /// Sockets for the milter protocol of Sendmail and Postfix, written like those of `policy`.
     /// Example: `["unix:/run/greylatch/milter"]`.
     pub milter: Vec<Listener>,
+    /// Unix sockets for greylistd's protocol, written like those of `policy`. Without a mode it is 0660:
+    /// whoever can connect may change and empty what is remembered. Example:
+    /// `[{ path = "/run/greylistd/socket", owner = "greylatch:greylist" }]`.
+    #[serde(deserialize_with = "endpoint::guarded")]
+    pub greylistd: Vec<Listener>,
     /// The socket of `greylatch ask`, `entries`, `status` and `reload`: a unix socket that only
     /// its owner may use. Left out: `control` in the store's directory.
     /// Example: `"unix:/run/greylatch/control"`.
@@ -94,6 +99,7 @@ impl Default for Listen {
         Self {
             policy: vec![Listener::tcp("127.0.0.1:10023")],
             milter: vec![],
+            greylistd: vec![],
             control: None,
             connections_max: 4096,
             idle_timeout: Seconds(1_200),

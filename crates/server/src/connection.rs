@@ -1,7 +1,7 @@
 //! Rooms 1 and 8 for one connection: bytes in, what the conversation asks goes to the desk, bytes
 //! out. One task owns a connection; a fault of the other side ends this connection only.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use greylatch_proto::{Conversation, ProtocolError, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use crate::clock::monotonic;
 use crate::desk::{Desk, Visitor};
@@ -118,10 +118,15 @@ where
                 if !conversation.is_midway() {
                     timer.rests();
                 }
+                let quiet_ms = conversation.quiet_ms();
                 let read = tokio::select! {
                     biased;
                     read = stream.read(&mut buffer) => Some(read?),
                     () = timer.expired(alarm.as_mut()) => None,
+                    () = quiet_for(quiet_ms) => {
+                        conversation.quiet();
+                        continue;
+                    }
                     _ = stopped.as_mut() => return Ok(()),
                 };
                 match read {
@@ -136,6 +141,14 @@ where
             }
             Step::Close => return flush(&mut stream, conversation.output(), patience).await,
         }
+    }
+}
+
+/// Returns after so long; without a length never.
+async fn quiet_for(quiet_ms: Option<u32>) {
+    match quiet_ms {
+        Some(quiet_ms) => sleep(Duration::from_millis(quiet_ms.into())).await,
+        None => pending().await,
     }
 }
 

@@ -198,7 +198,9 @@ fn doors(sockets: Sockets, config: &Config) -> impl Iterator<Item = (Bound, Door
             .into_iter()
             .map(move |socket| (socket, door.clone()))
     };
-    at(sockets.policy, policy).chain(at(sockets.milter, Door::Milter))
+    at(sockets.policy, policy)
+        .chain(at(sockets.milter, Door::Milter))
+        .chain(at(sockets.greylistd, Door::Greylistd))
 }
 
 fn policy_options(config: &Config) -> PolicyOptions {

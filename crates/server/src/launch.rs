@@ -229,7 +229,7 @@ pub(crate) fn source(path: Option<&Path>) -> Source {
 
 fn bind_all(config: &Config) -> Result<Sockets, StartError> {
     let passed = listen::passed();
-    if !passed.policy.is_empty() || !passed.milter.is_empty() {
+    if !passed.is_empty() {
         return Ok(passed);
     }
     let bind_each = |listeners: &[Listener]| {
@@ -242,6 +242,7 @@ fn bind_all(config: &Config) -> Result<Sockets, StartError> {
     Ok(Sockets {
         policy: bind_each(&config.listen.policy)?,
         milter: bind_each(&config.listen.milter)?,
+        greylistd: bind_each(&config.listen.greylistd)?,
     })
 }
 
@@ -249,7 +250,7 @@ fn bind_control(config: &Config, owner: &Owner) -> Result<Vec<Bound>, StartError
     let path = control_path(config);
     let listener = Listener {
         at: Endpoint::Unix(path.clone()),
-        mode: 0o600,
+        mode: Some(0o600),
         owner: None,
         replaces: false,
     };

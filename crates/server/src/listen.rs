@@ -28,6 +28,7 @@ pub(crate) enum Bound {
 pub(crate) struct Sockets {
     pub(crate) policy: Vec<Bound>,
     pub(crate) milter: Vec<Bound>,
+    pub(crate) greylistd: Vec<Bound>,
 }
 
 /// The file of a unix socket, to be removed when we stop unless it is another's by then.
@@ -35,6 +36,12 @@ pub(crate) struct Sockets {
 pub(crate) struct SocketFile {
     path: PathBuf,
     inode: Option<u64>,
+}
+
+impl Sockets {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.policy.is_empty() && self.milter.is_empty() && self.greylistd.is_empty()
+    }
 }
 
 impl SocketFile {
@@ -99,7 +106,7 @@ pub(crate) fn bind(listener: &Listener, backlog: u32) -> Result<Vec<Bound>, List
 }
 
 /// The sockets that systemd passed, if it passed any. At one whose `FileDescriptorName=` is
-/// `milter` the milter protocol is spoken, at all others the policy protocol.
+/// `milter` or `greylistd` that protocol is spoken, at all others the policy protocol.
 ///
 /// Source: sd_listen_fds(3), systemd.socket(5).
 pub(crate) fn passed() -> Sockets {
@@ -115,11 +122,12 @@ pub(crate) fn passed() -> Sockets {
         } else {
             continue;
         };
-        if names.get(nth) == Some(&"milter") {
-            sockets.milter.push(bound);
-        } else {
-            sockets.policy.push(bound);
-        }
+        let those = match names.get(nth) {
+            Some(&"milter") => &mut sockets.milter,
+            Some(&"greylistd") => &mut sockets.greylistd,
+            _ => &mut sockets.policy,
+        };
+        those.push(bound);
     }
     sockets
 }
@@ -190,7 +198,8 @@ fn bind_unix(path: &Path, listener: &Listener, backlog: u32) -> Result<Bound, Li
             .and_then(|owner| owner.give(path))
             .map_err(owner_failed)?;
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(listener.mode)).map_err(failed)?;
+    let mode = listener.mode.unwrap_or(Listener::MODE);
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
     let inode = fs::symlink_metadata(path).ok().map(|meta| meta.ino());
     Ok(Bound::Unix(
         socket,
@@ -233,7 +242,7 @@ mod tests {
     fn unix(path: &Path) -> Listener {
         Listener {
             at: Endpoint::Unix(path.to_owned()),
-            mode: 0o640,
+            mode: Some(0o640),
             owner: None,
             replaces: false,
         }

@@ -222,7 +222,7 @@ fn listen_at(address: SyncAddress) -> Result<Vec<Bound>, String> {
             host,
             port: sync_port(address.port),
         },
-        mode: 0,
+        mode: None,
         owner: None,
         replaces: false,
     };

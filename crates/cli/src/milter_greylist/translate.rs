@@ -64,7 +64,7 @@ fn listener(settings: &Settings) -> Result<Listener, String> {
     Ok(Listener {
         at,
         // Without a mode the original leaves it to its umask, commonly 022.
-        mode: socket.mode.unwrap_or(0o755),
+        mode: Some(socket.mode.unwrap_or(0o755)),
         owner: settings.user.as_ref().map(|run_as| {
             let group = run_as.group.as_deref().unwrap_or_default();
             format!("{}:{group}", run_as.user)
@@ -136,7 +136,7 @@ mod tests {
             panic!("one listener");
         };
         assert_eq!(listener.at, Endpoint::Unix("/run/mg/sock".into()));
-        assert_eq!(listener.mode, 0o660);
+        assert_eq!(listener.mode, Some(0o660));
         assert_eq!(listener.owner.as_deref(), Some("greylist:postfix"));
         assert_eq!(config.greylist.delay, Seconds(300));
         assert_eq!(config.greylist.ipv4_prefix, 24);

@@ -130,11 +130,12 @@ fn unix_listener(options: &Options, path: &str) -> Result<Listener, String> {
         let octal = u32::from_str_radix(mode, 8)
             .ok()
             .filter(|mode| *mode <= 0o7777);
-        listener.mode = octal.filter(|mode| *mode != 0).ok_or_else(|| {
+        let octal = octal.filter(|mode| *mode != 0).ok_or_else(|| {
             format!(
                 "ERROR: --socketmode={mode} is no octal mode; write for example --socketmode=0660"
             )
         })?;
+        listener.mode = Some(octal);
     }
     let user = given(&options.user).unwrap_or("postgrey");
     listener.owner = is_root().then(|| match given(&options.group) {

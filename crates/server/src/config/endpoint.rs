@@ -26,8 +26,8 @@ pub enum Endpoint {
 pub struct Listener {
     /// Where.
     pub at: Endpoint,
-    /// Permissions of the unix socket.
-    pub mode: u32,
+    /// Permissions of the unix socket; `None`: those that are usual for what is spoken there.
+    pub mode: Option<u32>,
     /// `user`, `user:group` or `:group` that the unix socket is given to.
     pub owner: Option<String>,
     /// Whatever stands in the way of the unix socket is removed first, as Postgrey does; else only
@@ -39,12 +39,15 @@ impl Listener {
     /// Everyone on this host may ask, as with Postgrey.
     pub(crate) const MODE: u32 = 0o666;
 
+    /// Its owner and group may ask, as with greylistd.
+    const GUARDED_MODE: u32 = 0o660;
+
     /// A listener with the usual permissions.
     #[must_use]
     pub fn new(at: Endpoint) -> Self {
         Self {
             at,
-            mode: Self::MODE,
+            mode: None,
             owner: None,
             replaces: false,
         }
@@ -138,13 +141,15 @@ impl<'de> Deserialize<'de> for Listener {
             Written::Text(text) => text.parse().map(Self::new).map_err(de::Error::custom),
             Written::Table(socket) => {
                 let mode = match &socket.mode {
-                    None => Self::MODE,
-                    Some(digits) => u32::from_str_radix(digits, 8)
-                        .ok()
-                        .filter(|mode| *mode <= 0o777)
-                        .ok_or_else(|| {
-                            de::Error::custom("mode must be octal, for example \"0660\"")
-                        })?,
+                    None => None,
+                    Some(digits) => Some(
+                        u32::from_str_radix(digits, 8)
+                            .ok()
+                            .filter(|mode| *mode <= 0o777)
+                            .ok_or_else(|| {
+                                de::Error::custom("mode must be octal, for example \"0660\"")
+                            })?,
+                    ),
                 };
                 Ok(Self {
                     at: Endpoint::Unix(socket.path),
@@ -155,6 +160,25 @@ impl<'de> Deserialize<'de> for Listener {
             }
         }
     }
+}
+
+/// Listeners for a protocol by which whoever can connect may change what is remembered: unix
+/// sockets, which have permissions.
+pub(super) fn guarded<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Listener>, D::Error> {
+    let mut listeners = Vec::<Listener>::deserialize(deserializer)?;
+    for listener in &mut listeners {
+        if let Endpoint::Tcp { .. } = listener.at {
+            return Err(de::Error::custom(format!(
+                "whoever can connect here may empty the memory, so it must be a unix socket; write \
+                 \"unix:/run/greylistd/socket\" instead of \"{}\"",
+                listener.at
+            )));
+        }
+        listener.mode.get_or_insert(Listener::GUARDED_MODE);
+    }
+    Ok(listeners)
 }
 
 #[cfg(test)]

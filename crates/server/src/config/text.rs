@@ -226,7 +226,7 @@ mod tests {
             config.listen.policy[1].at,
             Endpoint::Unix("/run/greylatch/policy".into())
         );
-        assert_eq!(config.listen.policy[1].mode, 0o660);
+        assert_eq!(config.listen.policy[1].mode, Some(0o660));
         assert_eq!(
             config.cluster.hosts,
             ["192.0.2.0/28".parse().expect("a network")]
