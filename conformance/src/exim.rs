@@ -4,12 +4,12 @@
 //! To Exim its packages seem installed; spool, log and mailboxes are its own,
 //! and no other Exim of the host is touched. It needs to be root, as Exim does.
 //! Source: the Exim specification 4.96, "The Exim command line", "Access control
-//! lists"; Debian's update-exim4.conf(8).
+//! lists"; Debian's update-exim4.conf(8), greylistd-setup-exim4(8).
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
 
@@ -25,7 +25,7 @@ pub struct EximSetup<'a> {
     pub macros: &'a str,
     /// The text of `/etc/exim4/greylatch.acl`.
     pub acl: &'a str,
-    /// The folder that is `/run/greylatch` to it.
+    /// The folder that is `/run/greylatch` and `/run/greylistd` to it.
     pub sockets: &'a Path,
 }
 
@@ -36,6 +36,8 @@ pub enum EximConfiguration {
     Plain,
     /// Debian's, of many files.
     Debian,
+    /// The same with the ACLs that greylistd-setup-exim4(8) writes, and no others.
+    Greylistd,
 }
 
 /// A running Exim that takes mail for `bob`, `cid` and `dan` at `example.org`.
@@ -46,13 +48,16 @@ pub struct Exim {
 }
 
 impl Exim {
+    /// The number of the group as which it runs.
+    pub const GROUP: u32 = OWN_USER.number;
+
     /// Starts one and waits until it listens.
     ///
     /// # Errors
     /// When the package is missing, this user may not, the configuration has a
     /// mistake, or it does not listen within 30 s; the text has its log.
     pub fn start(setup: &EximSetup) -> Result<Self> {
-        let installed = Installed::new(&["exim4-daemon-light"], &USERS)?;
+        let installed = Installed::new(&["exim4-daemon-light", "greylistd"], &USERS)?;
         lay_out(&installed, setup)?;
         let port = free_port()?;
         let mut command = Command::new("/usr/sbin/exim4");
@@ -80,6 +85,17 @@ impl Exim {
         let text = |place| fs::read(self.installed.path(place)).unwrap_or_default();
         let log = [text("var/log/exim4/mainlog"), text("stderr")].concat();
         String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Runs greylist(1), greylistd's tool, on the same host.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn greylist(&self, words: &[&str]) -> Result<Output> {
+        let mut command = Command::new("/usr/bin/greylist");
+        command.args(words);
+        let mut enclosed = self.installed.enclose(&command);
+        enclosed.output().context("greylist")
     }
 
     /// The mailbox of `user` at `example.org`, once `count` messages are in it.
@@ -136,18 +152,26 @@ fn lay_out(installed: &Installed, setup: &EximSetup) -> Result<()> {
     // Exim delivers as the owner of the mailbox.
     let everybody = Permissions::from_mode(0o1777);
     fs::set_permissions(installed.path("var/mail"), everybody)?;
-    symlink(setup.sockets, installed.path("run/greylatch"))?;
+    for place in ["run/greylatch", "run/greylistd"] {
+        symlink(setup.sockets, installed.path(place))?;
+    }
     installed.write("etc/exim4/greylatch.acl", setup.acl)?;
     match setup.configuration {
         EximConfiguration::Plain => {
             let text = setup.macros.to_owned() + PLAIN;
             installed.write("etc/exim4/exim4.conf", &text)
         }
-        EximConfiguration::Debian => {
+        EximConfiguration::Debian | EximConfiguration::Greylistd => {
             installed.write("etc/mailname", "mx.example.org\n")?;
             installed.write("etc/aliases", "postmaster: dan\n")?;
             installed.write("etc/exim4/update-exim4.conf.conf", DEBIAN)?;
-            installed.write("etc/exim4/conf.d/main/000_localmacros", setup.macros)?;
+            if setup.configuration == EximConfiguration::Greylistd {
+                let mut command = Command::new("/usr/sbin/greylistd-setup-exim4");
+                command.args(["add", "-netmask=24", "-no-reload"]);
+                installed.set_up(&command)?;
+            } else {
+                installed.write("etc/exim4/conf.d/main/000_localmacros", setup.macros)?;
+            }
             installed
                 .set_up(&Command::new("/usr/sbin/update-exim4.conf"))
                 .map(drop)

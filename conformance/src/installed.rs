@@ -67,6 +67,7 @@ impl Installed {
         for name in ["etc", "run", "trees", "var", "work"] {
             fs::create_dir(root.join(name))?;
         }
+        symlink("/run", root.join("var/run"))?;
         for (place, name) in peers.iter().enumerate() {
             symlink(peer(name)?, root.join(format!("trees/{place}")))?;
         }

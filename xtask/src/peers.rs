@@ -31,7 +31,7 @@
 //! - `sendmail`, `milter-greylist`: see `conformance/src/sendmail.rs` and
 //!   `milter_greylist.rs`. The second is of another release than the system may
 //!   be, so its root has a libc of its own.
-//! - `exim4-daemon-light`: see `conformance/src/exim.rs`.
+//! - `exim4-daemon-light`, `greylistd`: see `conformance/src/exim.rs`.
 //! - `opensmtpd`: see `conformance/src/opensmtpd.rs`.
 //! - `miltertest`: `ROOT/usr/bin/miltertest`.
 //!
@@ -127,6 +127,25 @@ const PEERS: &[Peer] = &[
             "perl",
             "perl-modules-*",
             "sensible-utils",
+            "sysvinit-utils",
+        ],
+        release: None,
+    },
+    Peer {
+        name: "greylistd",
+        also: &[],
+        // Debian's ways of setting it up and starting it.
+        without: &[
+            "libaudit*",
+            "libfile-find-rule-perl",
+            "libnumber-compare-perl",
+            "libperl*",
+            "libsemanage*",
+            "libsepol*",
+            "libtext-glob-perl",
+            "lsb-base",
+            "perl",
+            "perl-modules-*",
             "sysvinit-utils",
         ],
         release: None,

@@ -54,7 +54,7 @@ impl Part {
         ),
         (
             Part::MailServers,
-            "package(=conformance) & binary(/^(exim|milter|postfix|sendmail)/)",
+            "package(=conformance) & binary(/^(exim|greylistd|milter|postfix|sendmail)/)",
         ),
         (Part::Differential, "package(=conformance)"),
     ];
