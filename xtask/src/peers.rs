@@ -62,6 +62,24 @@ struct Peer {
     release: Option<&'static str>,
 }
 
+/// What only Debian's ways of setting up and starting a program need.
+const SET_UP: &[&str] = &[
+    "cron",
+    "cron-daemon-common",
+    "libaudit*",
+    "libfile-find-rule-perl",
+    "libnumber-compare-perl",
+    "libperl*",
+    "libsemanage*",
+    "libsepol*",
+    "libtext-glob-perl",
+    "lsb-base",
+    "perl",
+    "perl-modules-*",
+    "sensible-utils",
+    "sysvinit-utils",
+];
+
 const PEERS: &[Peer] = &[
     Peer {
         name: "postgrey",
@@ -113,41 +131,13 @@ const PEERS: &[Peer] = &[
     Peer {
         name: "exim4-daemon-light",
         also: &[],
-        // Debian's way of running it each night, and users.
-        without: &[
-            "cron",
-            "cron-daemon-common",
-            "libaudit*",
-            "libfile-find-rule-perl",
-            "libnumber-compare-perl",
-            "libperl*",
-            "libsemanage*",
-            "libsepol*",
-            "libtext-glob-perl",
-            "perl",
-            "perl-modules-*",
-            "sensible-utils",
-            "sysvinit-utils",
-        ],
+        without: SET_UP,
         release: None,
     },
     Peer {
         name: "greylistd",
         also: &[],
-        // Debian's ways of setting it up and starting it.
-        without: &[
-            "libaudit*",
-            "libfile-find-rule-perl",
-            "libnumber-compare-perl",
-            "libperl*",
-            "libsemanage*",
-            "libsepol*",
-            "libtext-glob-perl",
-            "lsb-base",
-            "perl",
-            "perl-modules-*",
-            "sysvinit-utils",
-        ],
+        without: SET_UP,
         release: None,
     },
     Peer {
