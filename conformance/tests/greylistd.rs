@@ -23,6 +23,7 @@ const BOB: [&str; 1] = ["bob@example.org"];
 /// Our daemon in the place of greylistd, under a clock that the test sets.
 struct Scene {
     server: Option<Serving>,
+    greylist: &'static str,
     clock: Clock,
     folder: TempDir,
 }
@@ -32,12 +33,18 @@ const AS_GREYLISTD: &str = "delay = \"600s\"\nretry_window = \"8h\"\nlifetime = 
 
 impl Scene {
     fn start() -> Result<Self> {
+        Self::start_with("")
+    }
+
+    /// With more lines of the table `[greylist]`.
+    fn start_with(greylist: &'static str) -> Result<Self> {
         let folder = scratch_folder()?;
         // Exim asks as a user that is not root.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         let clock = Clock::new(folder.path(), EPISODE_START)?;
         let mut scene = Self {
             server: None,
+            greylist,
             clock,
             folder,
         };
@@ -57,7 +64,7 @@ impl Scene {
                 socket.display(),
                 Exim::GROUP
             ),
-            greylist: AS_GREYLISTD,
+            greylist: &(AS_GREYLISTD.to_owned() + self.greylist),
             clock: Some(&self.clock),
             ..Plan::new(self.folder.path(), &self.folder.path().join("store"))
         })?);
@@ -323,6 +330,25 @@ fn answers_are_those_of_greylistd() -> Result<()> {
     }
     assert_eq!(different, "");
     Ok(())
+}
+
+#[test]
+fn who_is_known_by_words_makes_nobody_else_known() -> Result<()> {
+    let mut scene = Scene::start_with("exempt_clients_after = 1\n")?;
+    let start = scene.clock.now();
+    assert_eq!(scene.ask("192.0.2.0/24 bob@example.org")?, "grey");
+    scene.clock.set(start + 600)?;
+    assert_eq!(scene.ask("192.0.2.0/24 Bob@example.org")?, "white");
+    assert_eq!(scene.ask("192.0.2.0/24 cid@example.org")?, "grey");
+    assert_eq!(
+        scene.ask("192.0.2.0/24 a@x.example cid@example.org")?,
+        "grey"
+    );
+    let server = scene.server.context("it runs")?;
+    server.wait_for_log(
+        "verdict=defer reason=new frontend=greylistd client=\"\" name=\"\" sender=\"\" \
+         recipient=\"\" words=\"192.0.2.0/24 bob@example.org\" wait_s=600",
+    )
 }
 
 // option: listen.greylistd

@@ -2,8 +2,8 @@
 //! and ended in every way.
 //!
 //! A block holds the message behind `> `, each question behind `? ` and the answer behind `< `, `\n`
-//! standing for a line end. What a question is about is grey, or what the words `white`, `black` and
-//! `unseen` in it say. Messages and answers are greylistd's own, but for dates, counts and what is
+//! standing for a line end. What a question is about is grey, or what the words `white`, `black`,
+//! `unseen`, `expired` and `known` in it say. Messages and answers are greylistd's own, but for dates, counts and what is
 //! asked for in several pages.
 
 use std::fs;
@@ -159,8 +159,14 @@ fn explanation(key: &str) -> Explanation {
         entry: Some(entry(standing(key))),
         ..Memory::default()
     };
+    let reason = if key.contains("known") {
+        Reason::EarlyRetry
+    } else {
+        Reason::New
+    };
+    let is_later = key.contains("expired") || key.contains("known");
     Explanation {
-        decision: Decision::of(Outcome::Defer, Reason::New),
+        decision: Decision::of(Outcome::Defer, reason),
         ruling: Ruling::Refuse,
         rule: None,
         triplet: Vec::new(),
@@ -169,7 +175,7 @@ fn explanation(key: &str) -> Explanation {
             _ => remembered,
         },
         // What is expired is there, and would be new.
-        at: NOON.plus(Seconds(i64::from(key.contains("expired")))),
+        at: NOON.plus(Seconds(i64::from(is_later))),
         verdict: verdict(key),
     }
 }
