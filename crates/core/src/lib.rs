@@ -30,5 +30,6 @@ pub use notice::Notice;
 pub use peer::{PeerEvent, PeerTriplet, milter_greylist_text};
 pub use request::{Answer, Census, Explanation, Page, Query, Record, Reloaded, Request, Status};
 pub use ruling::{ClientExemption, Due, Greylist, RuleId, Ruling, Timing, WindowFrom};
+pub use sender::push_early_postgrey_sender;
 pub use time::{Seconds, SecondsError, Timestamp};
 pub use verdict::{Amendment, Decision, NewHeader, Outcome, Reason, Reply, Verdict};

@@ -5,12 +5,33 @@ use std::borrow::Cow;
 /// Adds the sender as Postgrey 1.37 keys it, before lower-casing: a BATV tag is taken off, then
 /// an extension, then numbers that stand alone become `#`.
 pub(crate) fn push_postgrey_sender(out: &mut Vec<u8>, sender: &[u8]) {
-    let Some(at) = sender.iter().position(|byte| *byte == b'@') else {
-        out.extend_from_slice(sender);
+    let (user, domain) = parted(sender);
+    let user = domain.map_or(user, |_| without_prvs(user));
+    push_numbered(out, user, domain);
+}
+
+/// Adds the sender as Postgrey keyed it before it knew of BATV, and as postgreyreport 1.14.3 still
+/// does, before lower-casing: without its extension, `#` for numbers that stand alone.
+pub fn push_early_postgrey_sender(out: &mut Vec<u8>, sender: &[u8]) {
+    let (user, domain) = parted(sender);
+    push_numbered(out, user, domain);
+}
+
+/// A sender before its first `@`, and from there on.
+fn parted(sender: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match sender.iter().position(|byte| *byte == b'@') {
+        Some(at) => (&sender[..at], Some(&sender[at..])),
+        None => (sender, None),
+    }
+}
+
+/// Adds a user without extension and numbers, and its domain; a sender without a domain as it is.
+fn push_numbered(out: &mut Vec<u8>, user: &[u8], domain: Option<&[u8]>) {
+    let Some(domain) = domain else {
+        out.extend_from_slice(user);
         return;
     };
-    let (user, domain) = sender.split_at(at);
-    number_words(before(without_prvs(user), b'+'), out);
+    number_words(before(user, b'+'), out);
     out.extend_from_slice(domain);
 }
 
@@ -260,6 +281,20 @@ mod tests {
         ];
         for (sender, expected) in vectors {
             assert_eq!(keyed(sender), expected, "{sender}");
+        }
+    }
+
+    #[test]
+    fn early_postgrey_knows_no_batv() {
+        for (sender, expected) in [
+            ("prvs=1234567890=u@x", "prvs=#=u@x"),
+            ("Bounce-123-45_67+foo@List7.x", "Bounce-#-45_67@List7.x"),
+            ("nodomain+ext12", "nodomain+ext12"),
+            ("a12-3@b-4@c-5", "a12-#@b-4@c-5"),
+        ] {
+            let mut known = Vec::new();
+            push_early_postgrey_sender(&mut known, sender.as_bytes());
+            assert_eq!(String::from_utf8(known).expect("UTF-8"), expected);
         }
     }
 
