@@ -31,5 +31,6 @@ pub use greylist_conf::{
     RateLimit, ReportWhen, RunAs, Scope, Settings, Socket, Stat, StatOutput, Statement,
     SyncAddress, TarpitScope, Why,
 };
+pub use pattern::{LetterCase, PerlPattern};
 pub use set::{Judgement, RuleSet, Subject};
 pub use spec::{Entry, OwnRules, RuleSpec, Sources, Then};
