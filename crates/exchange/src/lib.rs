@@ -19,5 +19,5 @@ pub use milter_greylist::{
 };
 pub use postgrey::{
     ClientKey, Clients, Completeness, Counts, Parts, PostgreyClient, PostgreyFile, PostgreyTriplet,
-    TripletKey, Triplets, WhyUnknown,
+    Stored, TripletKey, Triplets, WhyUnknown,
 };

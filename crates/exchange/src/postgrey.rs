@@ -68,6 +68,15 @@ impl<R: Read + Seek> PostgreyFile<R> {
         }
     }
 
+    /// The records as they stand in the file, in no particular order. What is damaged is left out and
+    /// counted behind the last: [`Stored::damaged`].
+    pub fn stored(self) -> Stored<R> {
+        Stored {
+            leaves: self.leaves,
+            damaged: 0,
+        }
+    }
+
     /// The clients of a `postgrey_clients.db`, with no time later than `now_s` (Unix seconds).
     pub fn clients(self, now_s: i64) -> Clients<R> {
         Clients {
@@ -175,6 +184,33 @@ fn triplet(record: Record, now_s: i64) -> Result<(PostgreyTriplet, Corrected), S
         last_s,
     };
     Ok((triplet, corrected))
+}
+
+/// The records of a file as they stand: key and value.
+#[derive(Debug)]
+pub struct Stored<R = File> {
+    leaves: Leaves<R>,
+    damaged: u64,
+}
+
+impl<R: Read + Seek> Stored<R> {
+    /// How many damaged places were met so far.
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+}
+
+impl<R: Read + Seek> Iterator for Stored<R> {
+    type Item = (Vec<u8>, Vec<u8>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.leaves.next()? {
+                Ok(record) => return Some((record.key, record.value)),
+                Err(_) => self.damaged += 1,
+            }
+        }
+    }
 }
 
 /// What Postgrey counted for one client address. `last_s <= now_s` always holds.
