@@ -27,6 +27,7 @@ const STORE: &str = "greylatch-store";
 const SERVER: &str = "greylatch-server";
 const WORDING: &str = "greylatch-wording";
 const EXCHANGE: &str = "greylatch-exchange";
+const REPORT: &str = "greylatch-report";
 const TESTKIT: &str = "greylatch-testkit";
 
 /// Typed errors without boilerplate.
@@ -124,10 +125,16 @@ const TABLE: &[Arrows] = &[
         outside: &[ERRORS],
     },
     Arrows {
+        name: REPORT,
+        inside: &[CORE, WORDING],
+        // memchr: the search for line ends and for one word is most of the work of reading.
+        outside: &[ERRORS, &["memchr"]],
+    },
+    Arrows {
         name: "greylatch",
-        // proto: the client's end of the control socket. rules: remarks drawn with carets.
-        // wording: the words of `ask`.
-        inside: &[CORE, SERVER, EXCHANGE, PROTO, RULES, WORDING],
+        // proto: the client's end of the control socket. rules: remarks drawn with carets, patterns of
+        // Perl. wording: the words of `ask`.
+        inside: &[CORE, SERVER, EXCHANGE, PROTO, REPORT, RULES, WORDING],
         outside: &[
             REPORTS,
             JSON,

@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Run as Postgrey: its options, files, answers and log lines.
     #[command(disable_help_flag = true)]
     Postgrey(PostgreyArguments),
+    /// Report as postgreyreport: its options, input and output.
+    #[command(disable_help_flag = true)]
+    Postgreyreport(PostgreyArguments),
     /// Run as milter-greylist: its options, files, answers and log lines.
     #[command(disable_help_flag = true)]
     MilterGreylist(PostgreyArguments),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use greylatch_core::{Answer, Request};
+use greylatch_core::{Answer, Query, Record, Request};
 use greylatch_proto::{decode_answer, encode_request};
 use greylatch_server::control_path;
 
@@ -65,6 +65,29 @@ impl Control {
         match decode_answer(&line)? {
             Answer::Failed(why) => bail!("the server says: {why}"),
             answer => Ok(answer),
+        }
+    }
+
+    /// Gives every record that is meant to `each`, page by page; says how many there were.
+    pub(crate) fn each_record(
+        &mut self,
+        mut query: Query,
+        mut each: impl FnMut(&Record) -> anyhow::Result<()>,
+    ) -> anyhow::Result<u64> {
+        let mut count = 0;
+        loop {
+            let page = match self.ask(&Request::List(query.clone()))? {
+                Answer::Page(page) => page,
+                other => bail!("the server gave an answer of another kind: {other:?}"),
+            };
+            for record in &page.records {
+                each(record)?;
+                count += 1;
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(count),
+            }
         }
     }
 }

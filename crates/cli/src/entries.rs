@@ -58,30 +58,6 @@ fn query(selection: &Selection) -> Query {
     }
 }
 
-/// Gives every selected record to `each`, page by page.
-fn for_each(
-    control: &mut Control,
-    selection: &Selection,
-    mut each: impl FnMut(&Record) -> anyhow::Result<()>,
-) -> anyhow::Result<u64> {
-    let mut query = query(selection);
-    let mut count = 0;
-    loop {
-        let page = match control.ask(&Request::List(query.clone()))? {
-            Answer::Page(page) => page,
-            other => bail!("the server gave an answer of another kind: {other:?}"),
-        };
-        for record in &page.records {
-            each(record)?;
-            count += 1;
-        }
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => return Ok(count),
-        }
-    }
-}
-
 fn list(control: &mut Control, selection: &Selection) -> anyhow::Result<ExitCode> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -90,7 +66,7 @@ fn list(control: &mut Control, selection: &Selection) -> anyhow::Result<ExitCode
     } else {
         vec!["CLIENT", "SENDER", "RECIPIENT", "STANDING", "FIRST", "LAST"]
     });
-    let count = for_each(control, selection, |record| {
+    let count = control.each_record(query(selection), |record| {
         table.add_row(row(record));
         Ok(())
     })?;
@@ -136,7 +112,7 @@ fn row(record: &Record) -> Vec<String> {
 
 fn export(control: &mut Control, selection: &Selection) -> anyhow::Result<ExitCode> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    for_each(control, selection, |record| {
+    control.each_record(query(selection), |record| {
         Ok(writeln!(out, "{}", record_to_json(record))?)
     })?;
     out.flush()?;

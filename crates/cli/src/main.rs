@@ -7,8 +7,10 @@ mod control;
 mod detach;
 mod entries;
 mod filter_opensmtpd;
+mod getopt_long;
 mod milter_greylist;
 mod postgrey;
+mod postgreyreport;
 mod reload;
 mod serve;
 mod status;
@@ -27,6 +29,9 @@ fn main() -> ExitCode {
         .collect();
     if let Some(rest) = personality("postgrey", &words) {
         return postgrey::run(rest);
+    }
+    if let Some(rest) = personality("postgreyreport", &words) {
+        return postgreyreport::run(rest);
     }
     if let Some(rest) = personality("milter-greylist", &words) {
         return milter_greylist::run(rest);
@@ -53,6 +58,7 @@ fn main() -> ExitCode {
         Command::FilterOpensmtpd(arguments) => filter_opensmtpd::run(&arguments),
         Command::Generate(what) => generate(&what),
         Command::Postgrey(arguments) => return postgrey::run(&arguments.words),
+        Command::Postgreyreport(arguments) => return postgreyreport::run(&arguments.words),
         Command::MilterGreylist(arguments) => return milter_greylist::run(&arguments.words),
     };
     match done {

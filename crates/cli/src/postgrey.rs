@@ -16,6 +16,11 @@ use self::translate::{Distribution, translate};
 
 pub(crate) use self::translate::Translated;
 
+/// Where Postgrey's database is on this system.
+pub(crate) fn usual_dbdir() -> &'static str {
+    Distribution::found().dbdir()
+}
+
 /// Runs with Postgrey's command line, without the program's name.
 pub(crate) fn run(words: &[String]) -> ExitCode {
     match start(words) {

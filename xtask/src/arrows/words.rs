@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "crates/rules/",
     "crates/proto/",
     "crates/wording/",
+    "crates/report/",
 ];
 
 const BANS: &[Ban] = &[

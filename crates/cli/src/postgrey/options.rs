@@ -1,8 +1,8 @@
-//! Postgrey's command line, parsed as its option parser does.
+//! Postgrey's command line.
 //!
-//! Not clap: a word that is no option ends the options, nothing may be abbreviated or bundled,
-//! and some options take a value or leave it. Source: the options of Postgrey 1.37 and the
-//! behaviour of Getopt::Long in "posix_default" mode, both as observed by running them.
+//! Source: the options of Postgrey 1.37, as observed by running it.
+
+use crate::getopt_long::{self, Definition, Kind};
 
 /// The options as given; `None` where an option was not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,104 +42,70 @@ pub(crate) struct Options {
     pub(crate) listen_queue_size: Option<i64>,
 }
 
-/// What an option takes, and where it goes.
-enum Kind {
-    Flag(fn(&mut Options)),
-    Text(fn(&mut Options, String)),
-    Number(fn(&mut Options, i64)),
-    OptionalText(fn(&mut Options, String)),
-}
-
-struct Definition {
-    names: &'static [&'static str],
-    kind: Kind,
-}
-
-const fn flag(names: &'static [&'static str], set: fn(&mut Options)) -> Definition {
-    Definition {
-        names,
-        kind: Kind::Flag(set),
-    }
-}
-
-const fn text(names: &'static [&'static str], set: fn(&mut Options, String)) -> Definition {
-    Definition {
-        names,
-        kind: Kind::Text(set),
-    }
-}
-
-const fn number(names: &'static [&'static str], set: fn(&mut Options, i64)) -> Definition {
-    Definition {
-        names,
-        kind: Kind::Number(set),
-    }
-}
-
-static DEFINITIONS: &[Definition] = &[
-    flag(&["help", "h"], |options| options.help = true),
-    flag(&["man"], |options| options.man = true),
-    flag(&["version"], |options| options.version = true),
-    flag(&["noaction", "no-action", "n"], |options| {
+static DEFINITIONS: &[Definition<Options>] = &[
+    Definition::flag(&["help", "h"], |options| options.help = true),
+    Definition::flag(&["man"], |options| options.man = true),
+    Definition::flag(&["version"], |options| options.version = true),
+    Definition::flag(&["noaction", "no-action", "n"], |options| {
         options.no_action = true
     }),
-    flag(&["verbose", "v"], |options| options.verbose = true),
-    flag(&["quiet", "q"], |options| options.quiet = true),
-    flag(&["daemonize", "d"], |options| options.daemonize = true),
-    flag(&["lookup-by-subnet"], |_| ()),
-    flag(&["lookup-by-host"], |options| options.lookup_by_host = true),
-    flag(&["privacy"], |options| options.privacy = true),
-    flag(&["exim"], |options| options.exim = true),
-    flag(&["test-time"], |options| options.test_time = true),
-    text(&["pidfile"], |options, value| options.pidfile = Some(value)),
-    text(&["unix", "u"], |options, value| options.unix = Some(value)),
-    text(&["inet", "i"], |options, value| options.inet = Some(value)),
-    text(&["socketmode"], |options, value| {
+    Definition::flag(&["verbose", "v"], |options| options.verbose = true),
+    Definition::flag(&["quiet", "q"], |options| options.quiet = true),
+    Definition::flag(&["daemonize", "d"], |options| options.daemonize = true),
+    Definition::flag(&["lookup-by-subnet"], |_| ()),
+    Definition::flag(&["lookup-by-host"], |options| options.lookup_by_host = true),
+    Definition::flag(&["privacy"], |options| options.privacy = true),
+    Definition::flag(&["exim"], |options| options.exim = true),
+    Definition::flag(&["test-time"], |options| options.test_time = true),
+    Definition::text(&["pidfile"], |options, value| options.pidfile = Some(value)),
+    Definition::text(&["unix", "u"], |options, value| options.unix = Some(value)),
+    Definition::text(&["inet", "i"], |options, value| options.inet = Some(value)),
+    Definition::text(&["socketmode"], |options, value| {
         options.socketmode = Some(value)
     }),
-    text(&["user"], |options, value| options.user = Some(value)),
-    text(&["group"], |options, value| options.group = Some(value)),
-    text(&["dbdir"], |options, value| options.dbdir = Some(value)),
-    text(&["retry-window"], |options, value| {
+    Definition::text(&["user"], |options, value| options.user = Some(value)),
+    Definition::text(&["group"], |options, value| options.group = Some(value)),
+    Definition::text(&["dbdir"], |options, value| options.dbdir = Some(value)),
+    Definition::text(&["retry-window"], |options, value| {
         options.retry_window = Some(value)
     }),
-    text(&["greylist-action"], |options, value| {
+    Definition::text(&["greylist-action"], |options, value| {
         options.greylist_action = Some(value)
     }),
-    text(&["greylist-text"], |options, value| {
+    Definition::text(&["greylist-text"], |options, value| {
         options.greylist_text = Some(value)
     }),
-    text(&["hostname"], |options, value| {
+    Definition::text(&["hostname"], |options, value| {
         options.hostname = Some(value)
     }),
-    text(
+    Definition::text(
         &["syslogfacility", "syslog-facility", "facility"],
         |options, value| {
             options.syslog_facility = Some(value);
         },
     ),
-    text(&["x-greylist-header"], |options, value| {
+    Definition::text(&["x-greylist-header"], |options, value| {
         options.x_greylist_header = Some(value)
     }),
-    text(&["whitelist-clients"], |options, value| {
+    Definition::text(&["whitelist-clients"], |options, value| {
         options.whitelist_clients.push(value)
     }),
-    text(&["whitelist-recipients"], |options, value| {
+    Definition::text(&["whitelist-recipients"], |options, value| {
         options.whitelist_recipients.push(value)
     }),
-    Definition {
-        names: &["auto-whitelist-clients"],
-        kind: Kind::OptionalText(|options, value| options.auto_whitelist_clients = Some(value)),
-    },
-    number(&["delay"], |options, value| options.delay = Some(value)),
-    number(&["max-age"], |options, value| options.max_age = Some(value)),
-    number(&["ipv4cidr"], |options, value| {
+    Definition::new(
+        &["auto-whitelist-clients"],
+        Kind::OptionalText(|options, value| options.auto_whitelist_clients = Some(value)),
+    ),
+    Definition::number(&["delay"], |options, value| options.delay = Some(value)),
+    Definition::number(&["max-age"], |options, value| options.max_age = Some(value)),
+    Definition::number(&["ipv4cidr"], |options, value| {
         options.ipv4cidr = Some(value)
     }),
-    number(&["ipv6cidr"], |options, value| {
+    Definition::number(&["ipv6cidr"], |options, value| {
         options.ipv6cidr = Some(value)
     }),
-    number(&["listen-queue-size"], |options, value| {
+    Definition::number(&["listen-queue-size"], |options, value| {
         options.listen_queue_size = Some(value)
     }),
 ];
@@ -150,93 +116,9 @@ impl Options {
     /// # Errors
     /// Every complaint that the option parser has, one line each.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, Vec<String>> {
-        let mut options = Self::default();
-        let mut complaints = Vec::new();
-        let mut rest = arguments;
-        while let Some((word, tail)) = rest.split_first() {
-            let Some(option) = word.strip_prefix('-').filter(|option| !option.is_empty()) else {
-                break;
-            };
-            if option == "-" {
-                break;
-            }
-            rest = tail;
-            if let Err(complaint) = options.take(option, &mut rest) {
-                complaints.push(complaint);
-            }
-        }
-        if complaints.is_empty() {
-            Ok(options)
-        } else {
-            Err(complaints)
-        }
+        let (options, _) = getopt_long::parse(DEFINITIONS, arguments)?;
+        Ok(options)
     }
-
-    /// Takes one option, without its first dash, and its value from `rest` if it needs one.
-    fn take(&mut self, option: &str, rest: &mut &[String]) -> Result<(), String> {
-        let (name, attached) = match option.strip_prefix('-') {
-            Some(long) => match long.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (long, None),
-            },
-            None if option.chars().count() == 1 => (option, None),
-            None => return Err(format!("Unknown option: {option}")),
-        };
-        let known = DEFINITIONS
-            .iter()
-            .find(|definition| definition.names.contains(&name));
-        let Some(definition) = known else {
-            return Err(format!("Unknown option: {name}"));
-        };
-        let mut value = || match attached.clone() {
-            Some(value) if value.is_empty() => None,
-            Some(value) => Some(value),
-            None => take_word(rest),
-        };
-        match definition.kind {
-            Kind::Flag(set) => match attached {
-                None => set(self),
-                Some(_) => return Err(format!("Option {name} does not take an argument")),
-            },
-            Kind::Text(set) => {
-                let missing = || format!("Option {name} requires an argument");
-                set(self, value().ok_or_else(missing)?);
-            }
-            Kind::Number(set) => {
-                let missing = || format!("Option {name} requires an argument");
-                let value = value().ok_or_else(missing)?;
-                let wrong =
-                    || format!("Value \"{value}\" invalid for option {name} (number expected)");
-                set(self, integer(&value).ok_or_else(wrong)?);
-            }
-            Kind::OptionalText(set) => {
-                let is_value = rest.first().is_some_and(|word| !word.starts_with('-'));
-                let given = match attached {
-                    Some(value) => value,
-                    None if is_value => take_word(rest).unwrap_or_default(),
-                    None => String::new(),
-                };
-                set(self, given);
-            }
-        }
-        Ok(())
-    }
-}
-
-fn take_word(rest: &mut &[String]) -> Option<String> {
-    let (word, tail) = rest.split_first()?;
-    *rest = tail;
-    Some(word.clone())
-}
-
-/// A decimal number with an optional sign; one too large for us is as large as can be.
-fn integer(text: &str) -> Option<i64> {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let size = digits.parse().unwrap_or(i64::MAX);
-    Some(if text.starts_with('-') { -size } else { size })
 }
 
 #[cfg(test)]

@@ -58,6 +58,11 @@ impl Distribution {
             Path::new("/etc/postgrey").is_dir() || Path::new("/etc/debian_version").exists();
         if debian { &DEBIAN } else { &UPSTREAM }
     }
+
+    /// Where the database is.
+    pub(super) fn dbdir(&self) -> &'static str {
+        self.dbdir
+    }
 }
 
 /// Translates options, or says what Postgrey would say of them.

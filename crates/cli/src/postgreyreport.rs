@@ -1,0 +1,259 @@
+//! The personality `postgreyreport`: its options, messages and exit codes, in front of our report.
+//!
+//! What it calls fatal is what the original calls so, true or not.
+
+mod clients;
+mod database;
+mod options;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use greylatch_report::{Deferred, FatalTriplets, Layout, Lines, Printer, SuccessAfter};
+use greylatch_rules::{LetterCase, PerlPattern};
+use nix::unistd::{Uid, User, getuid, setuid};
+
+use self::clients::ClientList;
+use self::database::Database;
+use self::options::Options;
+
+/// Runs with postgreyreport's command line, without the program's name.
+pub(crate) fn run(words: &[String]) -> ExitCode {
+    match report(words) {
+        Ok(code) => code,
+        Err(refusal) => {
+            say(&refusal.message);
+            ExitCode::from(refusal.code)
+        }
+    }
+}
+
+/// Why there is no report.
+struct Refusal {
+    message: String,
+    code: u8,
+}
+
+impl Refusal {
+    /// What is wrong with the words or the files that were given.
+    fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code: 2,
+        }
+    }
+}
+
+fn report(words: &[String]) -> Result<ExitCode, Refusal> {
+    let (options, files) = Options::parse(words).map_err(|complaints| Refusal {
+        message: complaints.join("\n"),
+        code: 1,
+    })?;
+    if options.help || options.man {
+        // Nobody is left to tell when standard output is closed.
+        let _ = write!(io::stdout(), "{USAGE}");
+        return Ok(ExitCode::from(u8::from(options.help)));
+    }
+    if options.version {
+        let _ = writeln!(io::stdout(), "postgreyreport 1.14.3 (20100321)");
+        return Ok(ExitCode::SUCCESS);
+    }
+    become_user(options.user.as_deref().unwrap_or("postgrey"))?;
+    let dbdir = options.dbdir.as_deref();
+    let dbdir = dbdir.unwrap_or_else(|| crate::postgrey::usual_dbdir());
+    let database = Database::open(Path::new(dbdir)).map_err(Refusal::new)?;
+    let filter = Filter::new(&options)?;
+    let mut triplets = FatalTriplets::new();
+    read(files, &filter, &mut triplets)?;
+    let after = SuccessAfter::new(options.delay.as_deref().unwrap_or("300"));
+    let remark = database
+        .each_passed(after, |key| triplets.has_passed(key))
+        .map_err(|error| Refusal::new(format!("ERROR: {error:#}")))?;
+    if let Some(remark) = remark {
+        say(&remark);
+    }
+    // Whoever reads may have read enough.
+    let _ = print(&triplets, &layout(&options));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes on the rights of a user, as far as that is allowed.
+fn become_user(user: &str) -> Result<(), Refusal> {
+    let found = match user.parse() {
+        Ok(number) => Some(Uid::from_raw(number)),
+        Err(_) => User::from_name(user).ok().flatten().map(|user| user.uid),
+    };
+    let Some(uid) = found else {
+        return Err(Refusal::new(format!("No such user \"{user}\"")));
+    };
+    if uid != getuid()
+        && let Err(error) = setuid(uid)
+    {
+        say(&format!("Couldn't become uid \"{uid}\": {}", error.desc()));
+    }
+    Ok(())
+}
+
+/// Which lines count.
+struct Filter {
+    text: PerlPattern,
+    kept: Option<ClientList>,
+    left_out: ClientList,
+    skip_pool: bool,
+}
+
+impl Filter {
+    fn new(options: &Options) -> Result<Self, Refusal> {
+        let text = options.greylist_text.as_deref().unwrap_or("Greylisted");
+        let wrong = |why| Refusal::new(format!("ERROR: --greylist-text: {why}"));
+        let text = PerlPattern::new(text.as_bytes(), LetterCase::Counts).map_err(wrong)?;
+        let list = |files: &[String]| {
+            ClientList::read(files, &mut |remark| say(&remark))
+                .map_err(|why| Refusal::new(format!("ERROR: {why}")))
+        };
+        let kept = &options.match_clients;
+        Ok(Self {
+            text,
+            kept: (!kept.is_empty()).then(|| list(kept)).transpose()?,
+            left_out: list(&options.skip_clients)?,
+            skip_pool: options.skip_pool,
+        })
+    }
+
+    /// The deferral that a line tells of, if it counts.
+    fn deferred<'a>(&self, line: &'a [u8]) -> Option<Deferred<'a>> {
+        let deferred = Deferred::parse(line)?;
+        let counts = self.text.is_in(line)
+            && self.kept.as_ref().is_none_or(|kept| kept.has(&deferred))
+            && !self.left_out.has(&deferred)
+            && !(self.skip_pool && deferred.is_of_pool());
+        counts.then_some(deferred)
+    }
+}
+
+/// Reads the log from files, or from standard input when there are none.
+fn read(files: &[String], filter: &Filter, triplets: &mut FatalTriplets) -> Result<(), Refusal> {
+    let mut lines = Lines::new();
+    if files.is_empty() {
+        read_one(&mut io::stdin().lock(), "-", &mut lines, filter, triplets)?;
+    }
+    for file in files {
+        if file == "-" {
+            read_one(&mut io::stdin().lock(), "-", &mut lines, filter, triplets)?;
+            continue;
+        }
+        match File::open(file) {
+            Ok(mut log) => read_one(&mut log, file, &mut lines, filter, triplets)?,
+            Err(error) => say(&format!("Can't open {file}: {}", plain(&error))),
+        }
+    }
+    if lines.too_long() > 0 {
+        say(&format!(
+            "WARNING: {} lines of more than 64 KiB were left out",
+            lines.too_long()
+        ));
+    }
+    Ok(())
+}
+
+fn read_one(
+    log: &mut impl Read,
+    name: &str,
+    lines: &mut Lines,
+    filter: &Filter,
+    triplets: &mut FatalTriplets,
+) -> Result<(), Refusal> {
+    let mut full = None;
+    let mut each = |line: &[u8]| {
+        if let Some(deferred) = filter.deferred(line) {
+            let counted = triplets.count(&deferred, line);
+            full = full.take().or(counted.err());
+        }
+    };
+    let mut block = vec![0; BLOCK];
+    loop {
+        match log.read(&mut block) {
+            Ok(0) => break,
+            Ok(length) => lines.feed(&block[..length], &mut each),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                say(&format!("Can't read {name}: {}", plain(&error)));
+                break;
+            }
+        }
+    }
+    lines.finish(&mut each);
+    match full {
+        Some(full) => Err(Refusal::new(format!("ERROR: {full}"))),
+        None => Ok(()),
+    }
+}
+
+/// Bytes of a log that are read at once.
+const BLOCK: usize = 256 << 10;
+
+/// What the system says, without its number.
+fn plain(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+fn layout(options: &Options) -> Layout {
+    let separator = |text: &Option<String>| text.as_ref().map(|text| text.replace("\\n", "\n"));
+    Layout {
+        grouped: options.grouped,
+        show_time: options.show_time,
+        show_tries: options.show_tries,
+        tab: options.tab,
+        check_sender: options.check_sender.is_some(),
+        separate_by_network: separator(&options.separate_by_subnet),
+        separate_by_address: separator(&options.separate_by_ip),
+    }
+}
+
+fn print(triplets: &FatalTriplets, layout: &Layout) -> io::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut printer = Printer::new(layout);
+    let mut text = Vec::new();
+    for triplet in triplets.fatal() {
+        text.clear();
+        printer.print(&mut text, &triplet, "");
+        out.write_all(&text)?;
+    }
+    out.flush()
+}
+
+fn say(message: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+const USAGE: &str = "\
+usage: postgreyreport [options] [maillog ...]
+
+Prints the deliveries in a log of Postfix that were greylisted and never made it.
+
+ -h, --help                    show this text
+     --version                 show the version whose behaviour this is
+ -u, --user=USER               become this user first (default postgrey)
+     --dbdir=PATH              where the database is
+     --delay=N                 passed is what was last seen N seconds after the first time (default 300)
+     --greylist-text=PATTERN   which lines tell of greylisting (default Greylisted)
+     --show_tries              with the number of tries
+     --show_time               with the time of the last try
+     --tab                     a tab between columns
+     --nosingle_line           grouped by client
+     --separate_by_subnet=TXT  print TXT before each network, \\n in it is a new line
+     --separate_by_ip=TXT      print TXT before each client
+     --check_sender=LIST       of mx, mx/24, a, a/24: say what the sender's domain has to do with the client
+     --skip_pool               leave out clients whose name has the end of their address
+     --skip_clients=FILE       leave out these clients, may be repeated
+     --match_clients=FILE      only these clients, may be repeated
+     --skip_dnsbl=ZONE         leave out clients on this DNS list, may be repeated
+
+This is greylatch, answering to the name of postgreyreport; see docs/postgreyreport.md.
+";

@@ -1,0 +1,465 @@
+//! Deliveries that were greylisted and never made it, found as postgreyreport finds them.
+//!
+//! A triplet of the log is fatal unless the database has it, by the client's address or by its
+//! network, with a success. The log is read first, and the database afterwards, in whatever order its
+//! records come; so what is held in memory grows with what was greylisted and with nothing else.
+//!
+//! Source: postgreyreport 1.14.3 as observed by running it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use greylatch_core::push_early_postgrey_sender;
+use thiserror::Error;
+
+use crate::postfix::Deferred;
+
+/// All greylisted triplets of a log, and which of them have passed.
+#[derive(Debug, Default)]
+pub struct FatalTriplets {
+    /// The texts of the rows.
+    text: Vec<u8>,
+    rows: Vec<Row>,
+    /// The newest row of each chain, by the hash of what its rows have in common.
+    chains: HashMap<u64, u32>,
+    hasher: RandomState,
+    /// How many deferrals have been counted.
+    counted: u64,
+    /// The key that is being looked for.
+    key: Vec<u8>,
+}
+
+/// One triplet, known by its network or by its address. A triplet has two rows when its client's name
+/// hid its network in some lines and not in others.
+#[derive(Debug)]
+struct Row {
+    /// `ADDRESS/SENDER/RECIPIENT`, in lower case.
+    key: Span,
+    name: Span,
+    by_network: bool,
+    passed: bool,
+    tries: u32,
+    /// The number of its last deferral.
+    last: u64,
+    stamp: Stamp,
+    /// An older row of its chain.
+    next: Option<u32>,
+}
+
+/// A piece of the text.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    length: u32,
+}
+
+/// The first bytes of a line, where its time stands.
+#[derive(Clone, Copy, Debug)]
+struct Stamp {
+    bytes: [u8; STAMP_LENGTH],
+    length: u8,
+}
+
+/// As long as a traditional time stamp. Source: RFC 3164 §4.1.2.
+const STAMP_LENGTH: usize = 15;
+
+/// The log names more than can be held: 4 GiB of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the log names more greylisted deliveries than can be held at once ({rows} are); report on a \
+     part of it"
+)]
+pub struct TooManyTriplets {
+    /// How many there are already.
+    pub rows: usize,
+}
+
+impl FatalTriplets {
+    /// Nothing has been read yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts a deferral; `line` is the whole line that tells of it.
+    ///
+    /// # Errors
+    /// [`TooManyTriplets`] when no more can be held.
+    pub fn count(&mut self, deferred: &Deferred<'_>, line: &[u8]) -> Result<(), TooManyTriplets> {
+        let mut key = std::mem::take(&mut self.key);
+        key.clear();
+        key.extend_from_slice(deferred.client_address);
+        key.push(b'/');
+        push_early_postgrey_sender(&mut key, deferred.sender);
+        key.push(b'/');
+        key.extend_from_slice(deferred.recipient);
+        key.make_ascii_lowercase();
+        let by_network = !deferred.hides_network();
+        let at = match self.find(&key, by_network) {
+            Some(at) => at,
+            None => self.add(&key, by_network, deferred.client_name)?,
+        };
+        self.key = key;
+        if self.piece(self.rows[at].name) != deferred.client_name {
+            self.rows[at].name = self.push(deferred.client_name)?;
+        }
+        self.counted += 1;
+        let row = &mut self.rows[at];
+        row.tries = row.tries.saturating_add(1);
+        row.last = self.counted;
+        row.stamp = Stamp::of(line);
+        Ok(())
+    }
+
+    /// Takes note of a key of the database, `CLIENT/SENDER/RECIPIENT`, that has passed.
+    pub fn has_passed(&mut self, key: &[u8]) {
+        let mut next = self.chain(key);
+        while let Some(at) = next {
+            let row = &self.rows[at as usize];
+            next = row.next;
+            if is_known_as(self.piece(row.key), row.by_network, key) {
+                self.rows[at as usize].passed = true;
+            }
+        }
+    }
+
+    /// Those that never made it, by address, and those of one address by sender and recipient.
+    pub fn fatal(&self) -> impl Iterator<Item = FatalTriplet<'_>> {
+        let mut order: Vec<(u64, u32)> = Vec::new();
+        for (at, row) in (0..).zip(&self.rows) {
+            if !row.passed {
+                order.push((address_number(self.piece(row.key)), at));
+            }
+        }
+        order.sort_unstable_by(|(number, at), (other_number, other)| {
+            let (row, other) = (&self.rows[*at as usize], &self.rows[*other as usize]);
+            let by_text = || self.piece(row.key).cmp(self.piece(other.key));
+            let by_time = || row.last.cmp(&other.last);
+            number
+                .cmp(other_number)
+                .then_with(by_text)
+                .then_with(by_time)
+        });
+        let mut rows = order
+            .into_iter()
+            .map(|(_, at)| self.view(&self.rows[at as usize]))
+            .peekable();
+        std::iter::from_fn(move || {
+            let mut one = rows.next()?;
+            // Of two rows of one triplet the later tells the name, the time and the network.
+            while let Some(mut later) = rows.next_if(|later| later.key == one.key) {
+                later.tries = later.tries.saturating_add(one.tries);
+                one = later;
+            }
+            Some(one)
+        })
+    }
+
+    fn view(&self, row: &Row) -> FatalTriplet<'_> {
+        FatalTriplet {
+            key: self.piece(row.key),
+            client_name: self.piece(row.name),
+            tries: row.tries,
+            stamp: row.stamp,
+            by_network: row.by_network,
+        }
+    }
+
+    fn find(&self, key: &[u8], by_network: bool) -> Option<usize> {
+        let mut next = self.chain(key);
+        while let Some(at) = next {
+            let row = &self.rows[at as usize];
+            if row.by_network == by_network && self.piece(row.key) == key {
+                return Some(at as usize);
+            }
+            next = row.next;
+        }
+        None
+    }
+
+    fn add(&mut self, key: &[u8], by_network: bool, name: &[u8]) -> Result<usize, TooManyTriplets> {
+        let at = self.rows.len();
+        let number = u32::try_from(at).map_err(|_| TooManyTriplets { rows: at })?;
+        let row = Row {
+            key: self.push(key)?,
+            name: self.push(name)?,
+            by_network,
+            passed: false,
+            tries: 0,
+            last: 0,
+            stamp: Stamp::of(b""),
+            next: self.chains.insert(self.hash(key), number),
+        };
+        self.rows.push(row);
+        Ok(at)
+    }
+
+    /// The first row that may be known by a key.
+    fn chain(&self, key: &[u8]) -> Option<u32> {
+        self.chains.get(&self.hash(key)).copied()
+    }
+
+    /// The same for all addresses of one network with one sender and recipient, at most a thousand.
+    fn hash(&self, key: &[u8]) -> u64 {
+        let address = address(key);
+        let rest = &key[address.len()..];
+        self.hasher.hash_one((network(address), rest))
+    }
+
+    fn push(&mut self, text: &[u8]) -> Result<Span, TooManyTriplets> {
+        let full = |_| TooManyTriplets {
+            rows: self.rows.len(),
+        };
+        let start = u32::try_from(self.text.len()).map_err(full)?;
+        let length = u32::try_from(text.len()).map_err(full)?;
+        self.text.extend_from_slice(text);
+        Ok(Span { start, length })
+    }
+
+    fn piece(&self, span: Span) -> &[u8] {
+        let start = span.start as usize;
+        &self.text[start..start + span.length as usize]
+    }
+}
+
+/// A delivery that never made it.
+#[derive(Clone, Copy, Debug)]
+pub struct FatalTriplet<'a> {
+    /// `ADDRESS/SENDER/RECIPIENT`.
+    key: &'a [u8],
+    client_name: &'a [u8],
+    tries: u32,
+    stamp: Stamp,
+    by_network: bool,
+}
+
+impl<'a> FatalTriplet<'a> {
+    /// The client's IPv4 address.
+    #[must_use]
+    pub fn client_address(&self) -> &'a [u8] {
+        address(self.key)
+    }
+
+    /// The client's name in its last deferral.
+    #[must_use]
+    pub fn client_name(&self) -> &'a [u8] {
+        self.client_name
+    }
+
+    /// The sender as it is known, in lower case; one with a `/` ends before that.
+    #[must_use]
+    pub fn sender(&self) -> &'a [u8] {
+        self.field(1)
+    }
+
+    /// The recipient in lower case; when the sender has a `/`, what stands behind that.
+    #[must_use]
+    pub fn recipient(&self) -> &'a [u8] {
+        self.field(2)
+    }
+
+    /// How often it was deferred.
+    pub(crate) fn tries(&self) -> u32 {
+        self.tries
+    }
+
+    /// The first 15 bytes of the line that tells of its last deferral.
+    pub(crate) fn stamp(&self) -> &[u8] {
+        &self.stamp.bytes[..usize::from(self.stamp.length)]
+    }
+
+    /// What it shares with others of its network: the network, or the whole address when the client's
+    /// name hides that; and which of the two it is.
+    pub(crate) fn network(&self) -> (&'a [u8], bool) {
+        let address = self.client_address();
+        if self.by_network {
+            (network(address), true)
+        } else {
+            (address, false)
+        }
+    }
+
+    fn field(&self, nth: usize) -> &'a [u8] {
+        let mut fields = self.key.split(|byte| *byte == b'/');
+        fields.nth(nth).unwrap_or_default()
+    }
+}
+
+impl Stamp {
+    fn of(line: &[u8]) -> Self {
+        let length = line.len().min(STAMP_LENGTH);
+        let mut bytes = [0; STAMP_LENGTH];
+        bytes[..length].copy_from_slice(&line[..length]);
+        // It is 15 at most.
+        let length = length as u8;
+        Self { bytes, length }
+    }
+}
+
+/// Whether the database means a row, `ADDRESS/SENDER/RECIPIENT`, by `known_as`.
+fn is_known_as(row: &[u8], by_network: bool, known_as: &[u8]) -> bool {
+    if row == known_as {
+        return true;
+    }
+    let (own, other) = (address(row), address(known_as));
+    let of_network = by_network
+        && other
+            .strip_suffix(b".0")
+            .is_some_and(|other| other == network(own));
+    of_network && row[own.len()..] == known_as[other.len()..]
+}
+
+/// What stands before the first `/`.
+fn address(key: &[u8]) -> &[u8] {
+    let end = key.iter().position(|byte| *byte == b'/');
+    &key[..end.unwrap_or(key.len())]
+}
+
+/// An address without its last group and the dot before that.
+fn network(address: &[u8]) -> &[u8] {
+    let end = address.iter().rposition(|byte| *byte == b'.');
+    &address[..end.unwrap_or(0)]
+}
+
+/// The groups of the address that a key begins with, as one number.
+fn address_number(key: &[u8]) -> u64 {
+    let mut number = 0;
+    let mut group = 0;
+    for byte in address(key) {
+        if byte.is_ascii_digit() {
+            // Three digits at most: see `Deferred`.
+            group = group * 10 + u64::from(byte - b'0');
+        } else {
+            number = (number + group) << 16;
+            group = 0;
+        }
+    }
+    number + group
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of log and the triplet in it.
+    fn count(triplets: &mut FatalTriplets, stamp: &str, client: [&str; 2], sender: &str) {
+        let deferred = Deferred {
+            client_name: client[0].as_bytes(),
+            client_address: client[1].as_bytes(),
+            sender: sender.as_bytes(),
+            recipient: b"Bob@Example.org",
+        };
+        triplets
+            .count(&deferred, stamp.as_bytes())
+            .expect("there is room");
+    }
+
+    /// What is fatal, each as one text.
+    fn fatal(triplets: &FatalTriplets) -> Vec<String> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        let each = |one: FatalTriplet<'_>| {
+            format!(
+                "{} {} {} {} {} {} {}",
+                text(one.stamp()),
+                one.tries(),
+                text(one.client_address()),
+                text(one.client_name()),
+                text(one.sender()),
+                text(one.recipient()),
+                one.network().1,
+            )
+        };
+        triplets.fatal().map(each).collect()
+    }
+
+    #[test]
+    fn deferrals_of_one_triplet_are_one_row_with_the_last_time_and_name() {
+        let mut triplets = FatalTriplets::new();
+        count(
+            &mut triplets,
+            "Nov 24 12:00:00 host",
+            ["mx1.x", "192.0.2.10"],
+            "A-1+e@b",
+        );
+        count(
+            &mut triplets,
+            "2026-11-24T12:00:01",
+            ["mx2.x", "192.0.2.10"],
+            "a-22@B",
+        );
+        count(&mut triplets, "short", ["mx.x", "10.0.0.9"], "a@b");
+        count(&mut triplets, "", ["mx.x", "192.0.2.9"], "a@b");
+        assert_eq!(
+            fatal(&triplets),
+            [
+                "short 1 10.0.0.9 mx.x a@b bob@example.org true",
+                " 1 192.0.2.9 mx.x a@b bob@example.org true",
+                "2026-11-24T12:0 2 192.0.2.10 mx2.x a-#@b bob@example.org true",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_has_passed_by_address_or_by_network_is_not_fatal() {
+        let rows = [
+            ("mx.x", "192.0.2.10", "by-net@b"),
+            ("mx.x", "192.0.2.11", "by-net@b"),
+            ("unknown", "192.0.2.12", "by-net@b"),
+            ("mx.x", "192.0.2.10", "by-address@b"),
+            ("unknown", "192.0.2.10", "by-address@b"),
+            ("mx.x", "192.0.2.11", "by-address@b"),
+            ("mx.x", "192.0.20.10", "by-net@b"),
+        ];
+        let mut triplets = FatalTriplets::new();
+        for (name, address, sender) in rows {
+            count(&mut triplets, "", [name, address], sender);
+        }
+        for key in [
+            "192.0.2.0/by-net@b/bob@example.org",
+            "192.0.2.10/by-address@b/bob@example.org",
+            "192.0.20.10/32/by-net@b/bob@example.org",
+            "192.0.20.0/24/by-net@b/bob@example.org",
+            "192.0.20.1/by-net@b/bob@example.org",
+            "192.0.20.0/by-net@b/bob@example.net",
+            "192.0.20.0",
+            "2001:db8:0:0:0:0:0:0/by-net@b/bob@example.org",
+            "",
+        ] {
+            triplets.has_passed(key.as_bytes());
+        }
+        assert_eq!(
+            fatal(&triplets),
+            [
+                " 1 192.0.2.11 mx.x by-address@b bob@example.org true",
+                " 1 192.0.2.12 unknown by-net@b bob@example.org false",
+                " 1 192.0.20.10 mx.x by-net@b bob@example.org true",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_triplet_whose_name_hid_its_network_at_times_is_judged_line_by_line() {
+        let mut triplets = FatalTriplets::new();
+        for sender in ["passed@b", "never@b"] {
+            count(&mut triplets, "one", ["unknown", "192.0.2.10"], sender);
+            count(&mut triplets, "two", ["mx.x", "192.0.2.10"], sender);
+        }
+        triplets.has_passed(b"192.0.2.0/passed@b/bob@example.org");
+        assert_eq!(
+            fatal(&triplets),
+            [
+                "two 2 192.0.2.10 mx.x never@b bob@example.org true",
+                "one 1 192.0.2.10 unknown passed@b bob@example.org false",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_slash_in_a_sender_cuts_it_as_in_the_original() {
+        let mut triplets = FatalTriplets::new();
+        count(&mut triplets, "", ["mx.x", "192.0.2.10"], "a/b@c");
+        assert_eq!(fatal(&triplets), [" 1 192.0.2.10 mx.x a b@c true"]);
+        triplets.has_passed(b"192.0.2.0/a/b@c/bob@example.org");
+        assert_eq!(fatal(&triplets), [""; 0]);
+    }
+}

@@ -1,0 +1,162 @@
+//! How postgreyreport prints what never made it, byte for byte; but control characters and broken
+//! UTF-8 leave here escaped.
+//!
+//! Source: postgreyreport 1.14.3 as observed by running it.
+
+use greylatch_wording::escaped;
+
+use crate::fatal::FatalTriplet;
+
+/// What is shown, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Under a line for each client; otherwise each triplet is one line for itself.
+    pub grouped: bool,
+    /// With the time of the last deferral; only in lines for themselves.
+    pub show_time: bool,
+    /// With the number of deferrals.
+    pub show_tries: bool,
+    /// A tab between fields instead of spaces and columns; only in lines for themselves.
+    pub tab: bool,
+    /// With a column for what the sender's domain says of the client.
+    pub check_sender: bool,
+    /// Printed before the first of each network.
+    pub separate_by_network: Option<String>,
+    /// Printed before the first of each address, unless the network's is.
+    pub separate_by_address: Option<String>,
+}
+
+/// A report under way.
+#[derive(Debug)]
+pub struct Printer<'a> {
+    layout: &'a Layout,
+    before: Option<Before>,
+}
+
+/// Whom the triplet before was from.
+#[derive(Debug)]
+struct Before {
+    address: Vec<u8>,
+    network: Vec<u8>,
+    of_network: bool,
+}
+
+impl<'a> Printer<'a> {
+    /// Nothing has been printed.
+    #[must_use]
+    pub fn new(layout: &'a Layout) -> Self {
+        Self {
+            layout,
+            before: None,
+        }
+    }
+
+    /// Appends the next triplet; `checked` is for the column of [`Layout::check_sender`].
+    pub fn print(&mut self, out: &mut Vec<u8>, triplet: &FatalTriplet<'_>, checked: &str) {
+        let address = triplet.client_address();
+        let (network, of_network) = triplet.network();
+        let (new_address, new_network) = match &self.before {
+            None => (true, true),
+            Some(before) => (
+                before.address != address,
+                (before.network.as_slice(), before.of_network) != (network, of_network),
+            ),
+        };
+        let layout = self.layout;
+        match (&layout.separate_by_network, &layout.separate_by_address) {
+            (Some(text), _) if new_network => out.extend_from_slice(text.as_bytes()),
+            (_, Some(text)) if new_address => out.extend_from_slice(text.as_bytes()),
+            _ => {}
+        }
+        if layout.grouped {
+            if new_address {
+                self.head(out, triplet);
+            }
+            self.member(out, triplet, checked);
+        } else {
+            self.line(out, triplet, checked);
+        }
+        if new_address || new_network {
+            self.before = Some(Before {
+                address: address.to_vec(),
+                network: network.to_vec(),
+                of_network,
+            });
+        }
+    }
+
+    fn head(&self, out: &mut Vec<u8>, triplet: &FatalTriplet<'_>) {
+        let name = escaped(triplet.client_name());
+        let address = escaped(triplet.client_address());
+        let line = format!(
+            "{} {}\n",
+            padded(&name, Side::Right, 77),
+            right(&address, 15)
+        );
+        out.extend_from_slice(line.as_bytes());
+    }
+
+    fn member(&self, out: &mut Vec<u8>, triplet: &FatalTriplet<'_>, checked: &str) {
+        let checked = if self.layout.check_sender {
+            right(checked, 5)
+        } else {
+            " ".repeat(5)
+        };
+        let tries = if self.layout.show_tries {
+            right(&triplet.tries().to_string(), 2)
+        } else {
+            " ".repeat(2)
+        };
+        let sender = right(&escaped(triplet.sender()), 40);
+        let recipient = right(&escaped(triplet.recipient()), 40);
+        let line = format!("{checked}  {tries}  {sender}  {recipient} \n");
+        out.extend_from_slice(line.as_bytes());
+    }
+
+    fn line(&self, out: &mut Vec<u8>, triplet: &FatalTriplet<'_>, checked: &str) {
+        let layout = self.layout;
+        let aligned = |text: &str, width: usize| {
+            if layout.tab {
+                text.to_owned()
+            } else {
+                right(text, width)
+            }
+        };
+        let time = layout.show_time.then(|| escaped(triplet.stamp()));
+        let tries = layout.show_tries.then(|| triplet.tries().to_string());
+        let checked = layout.check_sender.then(|| aligned(checked, 5));
+        let fields = [
+            time,
+            tries,
+            checked,
+            Some(aligned(&escaped(triplet.client_address()), 15)),
+            Some(escaped(triplet.client_name())),
+            Some(escaped(triplet.sender())),
+            Some(escaped(triplet.recipient())),
+        ];
+        let fields: Vec<String> = fields.into_iter().flatten().collect();
+        let between = if layout.tab { "\t" } else { " " };
+        out.extend_from_slice(fields.join(between).as_bytes());
+        out.push(b'\n');
+    }
+}
+
+/// Where a text is filled up with spaces.
+#[derive(Clone, Copy)]
+enum Side {
+    Left,
+    Right,
+}
+
+fn right(text: &str, width: usize) -> String {
+    padded(text, Side::Left, width)
+}
+
+/// A text filled up to so many bytes.
+fn padded(text: &str, side: Side, width: usize) -> String {
+    let filling = " ".repeat(width.saturating_sub(text.len()));
+    match side {
+        Side::Left => filling + text,
+        Side::Right => text.to_owned() + &filling,
+    }
+}
