@@ -87,7 +87,7 @@ fn library() -> Result<PathBuf> {
 /// `YYYY-MM-DD hh:mm:ss` in UTC.
 /// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
 /// `civil_from_days`.
-fn utc_text(unix: i64) -> String {
+pub(crate) fn utc_text(unix: i64) -> String {
     let (days, second) = (unix.div_euclid(86_400), unix.rem_euclid(86_400));
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

@@ -175,8 +175,14 @@ impl Greylister {
 }
 
 fn postgrey_command() -> Result<Command> {
+    // Postgrey runs in taint mode, which ignores PERL5LIB.
+    perl_command("usr/sbin/postgrey", &["-T"])
+}
+
+/// A Perl program of Postgrey's package with the modules that it needs.
+pub(crate) fn perl_command(script: &str, switches: &[&str]) -> Result<Command> {
     let root = peer("postgrey")?;
-    let script = root.join("usr/sbin/postgrey");
+    let script = root.join(script);
     ensure!(
         script.is_file(),
         "{} is missing: run cargo xtask peers",
@@ -185,8 +191,7 @@ fn postgrey_command() -> Result<Command> {
     let libraries = libraries(&root)?;
     let mut command = Command::new("perl");
     command.env("LD_LIBRARY_PATH", env::join_paths(&libraries)?);
-    // Postgrey runs in taint mode, which ignores PERL5LIB.
-    command.arg("-T");
+    command.args(switches);
     for folder in perl_folders(&root, &libraries)? {
         let mut include = OsString::from("-I");
         include.push(folder);

@@ -86,7 +86,10 @@ fn become_user(user: &str) -> Result<(), Refusal> {
         Err(_) => User::from_name(user).ok().flatten().map(|user| user.uid),
     };
     let Some(uid) = found else {
-        return Err(Refusal::new(format!("No such user \"{user}\"")));
+        return Err(Refusal {
+            message: format!("No such user \"{user}\""),
+            code: 255,
+        });
     };
     if uid != getuid()
         && let Err(error) = setuid(uid)
