@@ -5,6 +5,7 @@
 mod clients;
 mod database;
 mod options;
+mod questions;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -18,6 +19,7 @@ use nix::unistd::{Uid, User, getuid, setuid};
 use self::clients::ClientList;
 use self::database::Database;
 use self::options::Options;
+use self::questions::Questions;
 
 /// Runs with postgreyreport's command line, without the program's name.
 pub(crate) fn run(words: &[String]) -> ExitCode {
@@ -60,11 +62,18 @@ fn report(words: &[String]) -> Result<ExitCode, Refusal> {
         let _ = writeln!(io::stdout(), "postgreyreport 1.14.3 (20100321)");
         return Ok(ExitCode::SUCCESS);
     }
+    if options.debug_db {
+        return Err(Refusal::new(
+            "ERROR: --debug_db is not there; print Postgrey's database with \"db_dump -p\", and what our \
+             server remembers with \"greylatch entries list\"",
+        ));
+    }
     become_user(options.user.as_deref().unwrap_or("postgrey"))?;
     let dbdir = options.dbdir.as_deref();
     let dbdir = dbdir.unwrap_or_else(|| crate::postgrey::usual_dbdir());
-    let database = Database::open(Path::new(dbdir)).map_err(Refusal::new)?;
+    let database = Database::open(Path::new(dbdir), |remark| say(&remark)).map_err(Refusal::new)?;
     let filter = Filter::new(&options)?;
+    let questions = questions(&options)?;
     let mut triplets = FatalTriplets::new();
     read(files, &filter, &mut triplets)?;
     let after = SuccessAfter::new(options.delay.as_deref().unwrap_or("300"));
@@ -75,7 +84,7 @@ fn report(words: &[String]) -> Result<ExitCode, Refusal> {
         say(&remark);
     }
     // Whoever reads may have read enough.
-    let _ = print(&triplets, &layout(&options));
+    let _ = print(&triplets, &layout(&options), questions);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -218,13 +227,38 @@ fn layout(options: &Options) -> Layout {
     }
 }
 
-fn print(triplets: &FatalTriplets, layout: &Layout) -> io::Result<()> {
+/// What there is to ask the DNS.
+fn questions(options: &Options) -> Result<Option<Questions>, Refusal> {
+    let check_sender = options.check_sender.as_deref();
+    if check_sender.is_none() && options.skip_dnsbl.is_empty() {
+        return Ok(None);
+    }
+    match Questions::new(check_sender, &options.skip_dnsbl) {
+        Ok(questions) => Ok(Some(questions)),
+        Err(why) => Err(Refusal::new(format!("ERROR: cannot ask the DNS: {why}"))),
+    }
+}
+
+fn print(
+    triplets: &FatalTriplets,
+    layout: &Layout,
+    mut questions: Option<Questions>,
+) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut printer = Printer::new(layout);
     let mut text = Vec::new();
     for triplet in triplets.fatal() {
+        let checked = match &mut questions {
+            Some(questions) => {
+                if questions.is_listed(&triplet) {
+                    continue;
+                }
+                questions.relation(&triplet)
+            }
+            None => "",
+        };
         text.clear();
-        printer.print(&mut text, &triplet, "");
+        printer.print(&mut text, &triplet, checked);
         out.write_all(&text)?;
     }
     out.flush()

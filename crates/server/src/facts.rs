@@ -7,6 +7,7 @@
 
 #[cfg(feature = "dns")]
 mod countries;
+mod inquirer;
 #[cfg(feature = "dns")]
 mod resolver;
 #[cfg(all(test, feature = "dns"))]
@@ -30,6 +31,8 @@ use resolver::Resolver;
 pub(crate) use without::Countries;
 #[cfg(not(feature = "dns"))]
 use without::Resolver;
+
+pub use inquirer::Inquirer;
 
 use crate::clock::monotonic;
 use crate::config::Config;

@@ -34,6 +34,7 @@ mod waiting;
 
 pub use config::*;
 pub use dry::{Review, look_dry, review};
+pub use facts::Inquirer;
 pub use filter::run_filter;
 pub use identity::OwnerError;
 pub use launch::{Launch, Personality, StartError, run};

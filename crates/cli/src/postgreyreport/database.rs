@@ -20,20 +20,24 @@ pub(super) enum Database {
 
 impl Database {
     /// Opens what is in `dbdir`: the control socket of a server of ours that runs on it, else
-    /// Postgrey's database.
+    /// Postgrey's database; a server that does not run is remarked.
     ///
     /// # Errors
     /// The words of the original when neither is there.
-    pub(super) fn open(dbdir: &Path) -> Result<Self, String> {
-        let control = dbdir.join("greylatch/control");
-        if control.exists() {
-            let arguments = ControlArguments {
-                config: None,
-                control: Some(control),
-            };
-            if let Ok(control) = Control::open(&arguments) {
-                return Ok(Self::Running(Box::new(control)));
-            }
+    pub(super) fn open(dbdir: &Path, remark: impl FnOnce(String)) -> Result<Self, String> {
+        let store = dbdir.join("greylatch");
+        let arguments = ControlArguments {
+            config: None,
+            control: Some(store.join("control")),
+        };
+        match Control::open(&arguments) {
+            Ok(control) => return Ok(Self::Running(Box::new(control))),
+            Err(_) if !store.join("records").exists() => {}
+            Err(_) => remark(format!(
+                "WARNING: the server that remembers in {} does not run; without it only what stands in \
+                 postgrey.db counts as passed",
+                store.display()
+            )),
         }
         let path = dbdir.join("postgrey.db");
         match PostgreyFile::open(&path) {

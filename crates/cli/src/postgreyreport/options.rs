@@ -26,7 +26,6 @@ pub(super) struct Options {
     pub(super) match_clients: Vec<String>,
     pub(super) skip_dnsbl: Vec<String>,
     pub(super) debug_db: bool,
-    pub(super) debug_re: Option<String>,
 }
 
 static DEFINITIONS: &[Definition<Options>] = &[
@@ -68,9 +67,8 @@ static DEFINITIONS: &[Definition<Options>] = &[
     Definition::text(&["skip_dnsbl"], |options, value| {
         options.skip_dnsbl.push(value);
     }),
-    Definition::text(&["debug_re"], |options, value| {
-        options.debug_re = Some(value)
-    }),
+    // Only with the one before.
+    Definition::text(&["debug_re"], |_, _| ()),
 ];
 
 impl Options {

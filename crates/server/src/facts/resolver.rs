@@ -1,7 +1,7 @@
 //! Questions to the DNS. Every answer may fail to come; that there is no such record is an answer.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::from_utf8;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,19 +92,12 @@ impl Resolver {
             IpAddr::V4(_) => RecordType::A,
             IpAddr::V6(_) => RecordType::AAAA,
         };
-        let domain = format!("{domain}.");
-        let mut exchangers: Vec<(u16, String)> = Vec::new();
-        for record in self.records(&domain, RecordType::MX, budget).await? {
-            if let RData::MX(mx) = record {
-                exchangers.push((mx.preference, mx.exchange.to_ascii()));
-            }
-        }
+        let mut exchangers = self.exchangers(domain, budget).await?;
         if exchangers.is_empty() {
-            exchangers.push((0, domain));
+            exchangers.push(format!("{domain}."));
         }
-        exchangers.sort();
         let mut all_known = true;
-        for (_, name) in &exchangers {
+        for name in &exchangers {
             match self.records(name, of_client, budget).await {
                 Some(found) if found.iter().filter_map(address).any(|ip| near.contains(ip)) => {
                     return Some(true);
@@ -140,6 +133,36 @@ impl Resolver {
             }
         }
         None
+    }
+
+    /// The names of the hosts that take mail for a domain, the preferred first.
+    pub(super) async fn exchangers(
+        &self,
+        domain: &str,
+        budget: &mut Budget,
+    ) -> Option<Vec<String>> {
+        let mut exchangers: Vec<(u16, String)> = Vec::new();
+        for record in self
+            .records(&format!("{domain}."), RecordType::MX, budget)
+            .await?
+        {
+            if let RData::MX(mx) = record {
+                exchangers.push((mx.preference, mx.exchange.to_ascii()));
+            }
+        }
+        exchangers.sort();
+        Some(exchangers.into_iter().map(|(_, name)| name).collect())
+    }
+
+    /// The IPv4 addresses of a name, which ends with a dot.
+    pub(super) async fn addresses(&self, name: &str, budget: &mut Budget) -> Option<Vec<Ipv4Addr>> {
+        let mut addresses = Vec::new();
+        for record in self.records(name, RecordType::A, budget).await? {
+            if let RData::A(a) = record {
+                addresses.push(a.0);
+            }
+        }
+        Some(addresses)
     }
 
     /// What the sender's domain, for the null sender the name in HELO, says of mail from `address`.

@@ -1,7 +1,7 @@
 //! What stands in for the DNS and the database of countries where the feature `dns` is not built
 //! in: nobody can be asked.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use greylatch_rules::{DnsList, MailStatus};
 
@@ -34,6 +34,14 @@ impl Resolver {
     }
 
     pub(super) async fn name(&self, _: IpAddr, _: &mut Budget) -> Option<String> {
+        match *self {}
+    }
+
+    pub(super) async fn exchangers(&self, _: &str, _: &mut Budget) -> Option<Vec<String>> {
+        match *self {}
+    }
+
+    pub(super) async fn addresses(&self, _: &str, _: &mut Budget) -> Option<Vec<Ipv4Addr>> {
         match *self {}
     }
 
