@@ -1,0 +1,13 @@
+//! The corpora of the fuzz targets of this crate.
+
+#[path = "../../../fuzz/checks/replay.rs"]
+mod replay;
+#[path = "../../../fuzz/checks/report.rs"]
+mod report;
+
+use replay::replay;
+
+#[test]
+fn the_report_withstands_its_corpus() {
+    replay("report", report::check);
+}
