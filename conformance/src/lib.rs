@@ -27,6 +27,7 @@ mod message;
 mod milter;
 mod milter_greylist;
 mod miltertest;
+mod name_server;
 mod native;
 mod neighbours;
 mod opensmtpd;
@@ -61,6 +62,7 @@ pub use message::Message;
 pub use milter::{Agreed, MilterClient, Offer, packet};
 pub use milter_greylist::MilterGreylist;
 pub use miltertest::miltertest;
+pub use name_server::{NameRecord, start_name_server};
 pub use native::Native;
 pub use neighbours::Neighbours;
 pub use opensmtpd::{OpenSmtpd, OpenSmtpdSetup};
@@ -71,7 +73,7 @@ pub use postfix::{Postfix, PostfixSetup};
 pub use process::{
     Daemon, free_port, hang_up, raise_file_limit, resident_kib, scratch_folder, terminate, wait_for,
 };
-pub use reporter::{Reported, Reporter};
+pub use reporter::{ReportCase, Reported, Reporter};
 pub use scene::{Asker, Judged, unix_now, with_neighbour};
 pub use sendmail::{Sendmail, SendmailSetup};
 pub use serving::{Plan, Serving, attempt, attempt_from};

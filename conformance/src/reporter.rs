@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::enclose::with_etc;
 use crate::greylister::{own_user_options, perl_command};
 use crate::peers::greylatch_binary;
 
@@ -30,17 +31,25 @@ pub struct Reported {
     pub code: Option<i32>,
 }
 
+/// What is reported on.
+#[derive(Debug, Clone, Copy)]
+pub struct ReportCase<'a> {
+    /// The log, read from standard input.
+    pub log: &'a Path,
+    /// Where the database is.
+    pub dbdir: &'a Path,
+    /// Where the program runs.
+    pub folder: &'a Path,
+    /// Files in place of those of the system's `/etc`.
+    pub etc: Option<&'a Path>,
+}
+
 impl Reporter {
-    /// Reports on the file `log` with the database in `dbdir`; runs in `folder`.
+    /// Reports with these options.
     ///
     /// # Errors
     /// When the program is not there.
-    pub fn report(
-        self,
-        (log, dbdir): (&Path, &Path),
-        folder: &Path,
-        options: &[&str],
-    ) -> Result<Reported> {
+    pub fn report(self, case: &ReportCase, options: &[&str]) -> Result<Reported> {
         let mut command = match self {
             Self::Original => perl_command("usr/bin/postgreyreport", &[])?,
             Self::Greylatch => {
@@ -52,11 +61,15 @@ impl Reporter {
         let [user, _] = own_user_options()?;
         command
             .arg(user)
-            .arg(format!("--dbdir={}", dbdir.display()))
+            .arg(format!("--dbdir={}", case.dbdir.display()))
             .args(options)
-            .env("LC_ALL", "C")
-            .current_dir(folder)
-            .stdin(File::open(log).with_context(|| log.display().to_string())?)
+            .env("LC_ALL", "C");
+        if let Some(etc) = case.etc {
+            command = with_etc(etc, &command);
+        }
+        command
+            .current_dir(case.folder)
+            .stdin(File::open(case.log).with_context(|| case.log.display().to_string())?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let output = command.output()?;

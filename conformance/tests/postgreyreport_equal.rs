@@ -4,15 +4,17 @@
 //! `GREYLATCH_LONG=1` takes twenty times as many changed lines.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Clock, Door, EPISODE_START, Greylister, LogKind, MailLog, Message, Program, Reported, Reporter,
-    Setting, is_long_run, log_kinds, mutated_lines, scratch_folder,
+    Clock, Door, EPISODE_START, Greylister, LogKind, MailLog, Message, NameRecord, Program,
+    ReportCase, Reported, Reporter, Setting, is_long_run, log_kinds, mutated_lines, scratch_folder,
+    start_name_server,
 };
 
 /// How many differences a failure prints.
@@ -152,14 +154,19 @@ fn lines_that_were_changed_are_read_alike() -> Result<()> {
     postgrey.connect()?.ask(&other.bytes())?;
     ensure!(postgrey.stop()?.success());
     let log = folder.path().join("log");
+    let case = ReportCase {
+        log: &log,
+        dbdir: &dbdir,
+        folder: folder.path(),
+        etc: None,
+    };
     let rounds = if is_long_run() { 100 } else { 5 };
     let mut differences = Vec::new();
     for seed in 1..=rounds {
         fs::write(&log, mutated_lines(seed, 3_000))?;
         for options in [&["--show_tries"][..], &["--skip_pool", "--tab"]] {
-            let report =
-                |reporter: Reporter| reporter.report((&log, &dbdir), folder.path(), options);
-            let (original, ours) = (report(Reporter::Original)?, report(Reporter::Greylatch)?);
+            let original = Reporter::Original.report(&case, options)?;
+            let ours = Reporter::Greylatch.report(&case, options)?;
             ensure!(
                 original.lines.len() > 100,
                 "seed {seed}: hardly a line is read: {original:?}"
@@ -172,6 +179,53 @@ fn lines_that_were_changed_are_read_alike() -> Result<()> {
     assert_none(&differences);
     Ok(())
 }
+
+/// What the name server knows of the senders and some clients of a log.
+const ZONE: &[(&str, NameRecord)] = &[
+    ("sender0.example", NameRecord::Mx("mx.sender0.example")),
+    ("mx.sender0.example", NameRecord::A([192, 0, 1, 10])),
+    ("mx.sender0.example", NameRecord::A([192, 0, 2, 99])),
+    ("sender1.example", NameRecord::A([192, 0, 3, 10])),
+    ("sender2.example", NameRecord::Mx("mx.sender0.example")),
+    ("sender2.example", NameRecord::A([192, 0, 4, 200])),
+    ("sender3.example", NameRecord::Mx("nowhere.example")),
+    ("batv.example", NameRecord::A([10, 3, 0, 24])),
+];
+
+#[test]
+fn what_the_dns_says_of_a_sender_is_shown_alike() -> Result<()> {
+    let mut host = Host::run(Program::Postgrey, &log_kinds()[0], 5)?;
+    ensure!(host.greylister_stops()?);
+    let etc = host.folder.path().join("etc");
+    start_name_server(ZONE, &etc)?;
+    host.etc = Some(etc);
+    let mut differences = Vec::new();
+    let mut shown = BTreeSet::new();
+    for options in [
+        "--check_sender=mx --tab",
+        "--check_sender=MX/24,a --tab --show_tries",
+        "--check_sender=a/24,a,mx/24,mx",
+        "--check_sender=a/24 --nosingle_line --show_tries",
+        "--check_sender=foo --show_time",
+    ] {
+        let original = host.report(Reporter::Original, options)?;
+        let ours = host.report(Reporter::Greylatch, options)?;
+        let words = ours.lines.iter().flat_map(|line| line.split(['\t', ' ']));
+        shown.extend(
+            words
+                .filter(|word| RELATIONS.contains(word))
+                .map(str::to_owned),
+        );
+        if let Some(difference) = original.difference(&ours) {
+            differences.push(format!("{options:?}: {difference}"));
+        }
+    }
+    assert_none(&differences);
+    assert_eq!(shown.into_iter().collect::<Vec<_>>(), RELATIONS);
+    Ok(())
+}
+
+const RELATIONS: [&str; 4] = ["A", "A/24", "MX", "MX/24"];
 
 #[test]
 fn another_delay_is_seen() -> Result<()> {
@@ -219,6 +273,7 @@ struct Host {
     folder: tempfile::TempDir,
     greylister: Cell<Option<Greylister>>,
     answers: Vec<Vec<u8>>,
+    etc: Option<PathBuf>,
 }
 
 impl Host {
@@ -235,6 +290,7 @@ impl Host {
             folder,
             greylister: Cell::new(Some(greylister)),
             answers: log.answers,
+            etc: None,
         })
     }
 
@@ -247,8 +303,13 @@ impl Host {
     fn report(&self, reporter: Reporter, options: &str) -> Result<Reported> {
         let folder = self.folder.path();
         let options: Vec<&str> = options.split_whitespace().collect();
-        let place = (&*folder.join("log"), &*folder.join("db"));
-        reporter.report(place, folder, &options)
+        let case = ReportCase {
+            log: &folder.join("log"),
+            dbdir: &folder.join("db"),
+            folder,
+            etc: self.etc.as_deref(),
+        };
+        reporter.report(&case, &options)
     }
 }
 
