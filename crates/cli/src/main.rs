@@ -11,6 +11,7 @@ mod getopt_long;
 mod milter_greylist;
 mod postgrey;
 mod postgreyreport;
+mod refusal;
 mod reload;
 mod serve;
 mod status;

@@ -16,6 +16,7 @@ use greylatch_server::{Launch, Personality, StartError};
 pub(crate) use self::explain::explain;
 use self::options::Options;
 use self::translate::{dumpfile, translate};
+use crate::refusal::{Refusal, told};
 use crate::{check, detach};
 
 /// The version whose behaviour this is.
@@ -36,28 +37,7 @@ const CONFIGURATIONS: [&str; 2] = [
 
 /// Runs with milter-greylist's command line, without the program's name.
 pub(crate) fn run(words: &[String]) -> ExitCode {
-    match start(words) {
-        Ok(code) => code,
-        Err(refusal) => {
-            say(&refusal.message);
-            ExitCode::from(refusal.code)
-        }
-    }
-}
-
-/// Why it does not start.
-struct Refusal {
-    message: String,
-    code: u8,
-}
-
-impl Refusal {
-    fn new(code: u8, message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            code,
-        }
-    }
+    told(start(words), "milter-greylist: ")
 }
 
 fn start(words: &[String]) -> Result<ExitCode, Refusal> {

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use greylatch_server::{Launch, Personality, StartError};
 
 use crate::detach;
+use crate::refusal::{Refusal, told};
 
 use self::options::Options;
 use self::translate::{Distribution, translate};
@@ -23,13 +24,7 @@ pub(crate) fn usual_dbdir() -> &'static str {
 
 /// Runs with Postgrey's command line, without the program's name.
 pub(crate) fn run(words: &[String]) -> ExitCode {
-    match start(words) {
-        Ok(code) => code,
-        Err(refusal) => {
-            say(&refusal.message);
-            ExitCode::from(refusal.code)
-        }
-    }
+    told(start(words), "")
 }
 
 /// What the options come to, for `greylatch check --postgrey`.
@@ -81,23 +76,9 @@ pub(crate) fn oddities(words: &[String]) -> Vec<&'static str> {
     given.chain(always).collect()
 }
 
-/// Why it does not start: Postgrey's words and exit code.
-struct Refusal {
-    message: String,
-    code: u8,
-}
-
-impl Refusal {
-    fn new(message: String) -> Self {
-        Self { message, code: 2 }
-    }
-}
-
 fn start(words: &[String]) -> Result<ExitCode, Refusal> {
-    let options = Options::parse(words).map_err(|complaints| Refusal {
-        message: complaints.join("\n"),
-        code: 1,
-    })?;
+    let options =
+        Options::parse(words).map_err(|complaints| Refusal::new(1, complaints.join("\n")))?;
     if options.help || options.man {
         // Nobody is left to tell when standard output is closed.
         let _ = write!(io::stdout(), "{USAGE}");
@@ -113,13 +94,15 @@ fn start(words: &[String]) -> Result<ExitCode, Refusal> {
     }
     if options.no_action {
         return Err(Refusal::new(
-            "ERROR: don't know how to \"no-action\".".into(),
+            2,
+            "ERROR: don't know how to \"no-action\".",
         ));
     }
-    let translated = translate(&options, Distribution::found()).map_err(Refusal::new)?;
+    let translated =
+        translate(&options, Distribution::found()).map_err(|why| Refusal::new(2, why))?;
     if options.daemonize && !detach::is_detached() {
         return detach::start_again("postgrey", words)
-            .map_err(|error| Refusal::new(format!("ERROR: {error:#}")));
+            .map_err(|error| Refusal::new(2, format!("ERROR: {error:#}")));
     }
     let launch = Launch {
         config: translated.config,
@@ -140,7 +123,7 @@ fn start(words: &[String]) -> Result<ExitCode, Refusal> {
     };
     match greylatch_server::run(launch) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Refusal::new(in_postgreys_words(&error))),
+        Err(error) => Err(Refusal::new(2, in_postgreys_words(&error))),
     }
 }
 
@@ -164,11 +147,6 @@ fn in_postgreys_words(error: &StartError) -> String {
 
 fn locked_by(path: &Path) -> String {
     path.display().to_string()
-}
-
-fn say(message: &str) {
-    // Nobody is left to tell when standard error is closed.
-    let _ = writeln!(io::stderr(), "{message}");
 }
 
 const USAGE: &str = "\

@@ -20,39 +20,19 @@ use self::clients::ClientList;
 use self::database::Database;
 use self::options::Options;
 use self::questions::Questions;
+use crate::refusal::{Refusal, told};
+
+/// The exit code when what was given cannot be used.
+const WRONG: u8 = 2;
 
 /// Runs with postgreyreport's command line, without the program's name.
 pub(crate) fn run(words: &[String]) -> ExitCode {
-    match report(words) {
-        Ok(code) => code,
-        Err(refusal) => {
-            say(&refusal.message);
-            ExitCode::from(refusal.code)
-        }
-    }
-}
-
-/// Why there is no report.
-struct Refusal {
-    message: String,
-    code: u8,
-}
-
-impl Refusal {
-    /// What is wrong with the words or the files that were given.
-    fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            code: 2,
-        }
-    }
+    told(report(words), "")
 }
 
 fn report(words: &[String]) -> Result<ExitCode, Refusal> {
-    let (options, files) = Options::parse(words).map_err(|complaints| Refusal {
-        message: complaints.join("\n"),
-        code: 1,
-    })?;
+    let (options, files) =
+        Options::parse(words).map_err(|complaints| Refusal::new(1, complaints.join("\n")))?;
     if options.help || options.man {
         // Nobody is left to tell when standard output is closed.
         let _ = write!(io::stdout(), "{USAGE}");
@@ -64,6 +44,7 @@ fn report(words: &[String]) -> Result<ExitCode, Refusal> {
     }
     if options.debug_db {
         return Err(Refusal::new(
+            WRONG,
             "ERROR: --debug_db is not there; print Postgrey's database with \"db_dump -p\", and what our \
              server remembers with \"greylatch entries list\"",
         ));
@@ -71,7 +52,8 @@ fn report(words: &[String]) -> Result<ExitCode, Refusal> {
     become_user(options.user.as_deref().unwrap_or("postgrey"))?;
     let dbdir = options.dbdir.as_deref();
     let dbdir = dbdir.unwrap_or_else(|| crate::postgrey::usual_dbdir());
-    let database = Database::open(Path::new(dbdir), |remark| say(&remark)).map_err(Refusal::new)?;
+    let database = Database::open(Path::new(dbdir), |remark| say(&remark))
+        .map_err(|why| Refusal::new(WRONG, why))?;
     let filter = Filter::new(&options)?;
     let questions = questions(&options)?;
     let mut triplets = FatalTriplets::new();
@@ -79,7 +61,7 @@ fn report(words: &[String]) -> Result<ExitCode, Refusal> {
     let after = SuccessAfter::new(options.delay.as_deref().unwrap_or("300"));
     let remark = database
         .each_passed(after, |key| triplets.has_passed(key))
-        .map_err(|error| Refusal::new(format!("ERROR: {error:#}")))?;
+        .map_err(|error| Refusal::new(WRONG, format!("ERROR: {error:#}")))?;
     if let Some(remark) = remark {
         say(&remark);
     }
@@ -95,10 +77,7 @@ fn become_user(user: &str) -> Result<(), Refusal> {
         Err(_) => User::from_name(user).ok().flatten().map(|user| user.uid),
     };
     let Some(uid) = found else {
-        return Err(Refusal {
-            message: format!("No such user \"{user}\""),
-            code: 255,
-        });
+        return Err(Refusal::new(255, format!("No such user \"{user}\"")));
     };
     if uid != getuid()
         && let Err(error) = setuid(uid)
@@ -119,11 +98,11 @@ struct Filter {
 impl Filter {
     fn new(options: &Options) -> Result<Self, Refusal> {
         let text = options.greylist_text.as_deref().unwrap_or("Greylisted");
-        let wrong = |why| Refusal::new(format!("ERROR: --greylist-text: {why}"));
+        let wrong = |why| Refusal::new(WRONG, format!("ERROR: --greylist-text: {why}"));
         let text = PerlPattern::new(text.as_bytes(), LetterCase::Counts).map_err(wrong)?;
         let list = |files: &[String]| {
             ClientList::read(files, &mut |remark| say(&remark))
-                .map_err(|why| Refusal::new(format!("ERROR: {why}")))
+                .map_err(|why| Refusal::new(WRONG, format!("ERROR: {why}")))
         };
         let kept = &options.match_clients;
         Ok(Self {
@@ -198,7 +177,7 @@ fn read_one(
     }
     lines.finish(&mut each);
     match full {
-        Some(full) => Err(Refusal::new(format!("ERROR: {full}"))),
+        Some(full) => Err(Refusal::new(WRONG, format!("ERROR: {full}"))),
         None => Ok(()),
     }
 }
@@ -235,7 +214,10 @@ fn questions(options: &Options) -> Result<Option<Questions>, Refusal> {
     }
     match Questions::new(check_sender, &options.skip_dnsbl) {
         Ok(questions) => Ok(Some(questions)),
-        Err(why) => Err(Refusal::new(format!("ERROR: cannot ask the DNS: {why}"))),
+        Err(why) => Err(Refusal::new(
+            WRONG,
+            format!("ERROR: cannot ask the DNS: {why}"),
+        )),
     }
 }
 
