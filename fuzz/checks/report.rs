@@ -32,7 +32,7 @@ fn report(log: &[u8], size: usize, layout: &Layout) -> Vec<u8> {
             triplets.count(&deferred, line).expect("the input is short");
         }
     };
-    let mut lines = Lines::new();
+    let mut lines = Lines::with(Deferred::WORD);
     for piece in log.chunks(size) {
         lines.feed(piece, &mut count);
     }

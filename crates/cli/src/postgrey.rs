@@ -93,10 +93,7 @@ fn start(words: &[String]) -> Result<ExitCode, Refusal> {
         return Ok(ExitCode::SUCCESS);
     }
     if options.no_action {
-        return Err(Refusal::new(
-            2,
-            "ERROR: don't know how to \"no-action\".",
-        ));
+        return Err(Refusal::new(2, "ERROR: don't know how to \"no-action\"."));
     }
     let translated =
         translate(&options, Distribution::found()).map_err(|why| Refusal::new(2, why))?;

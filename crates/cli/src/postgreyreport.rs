@@ -126,7 +126,7 @@ impl Filter {
 
 /// Reads the log from files, or from standard input when there are none.
 fn read(files: &[String], filter: &Filter, triplets: &mut FatalTriplets) -> Result<(), Refusal> {
-    let mut lines = Lines::new();
+    let mut lines = Lines::with(Deferred::WORD);
     if files.is_empty() {
         read_one(&mut io::stdin().lock(), "-", &mut lines, filter, triplets)?;
     }

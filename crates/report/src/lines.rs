@@ -1,15 +1,18 @@
 //! A log cut into lines as its blocks come in, whatever their size.
 
-use memchr::{memchr, memrchr};
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter, memrchr};
 
 /// The longest line that is looked at, in bytes without its end.
 ///
 /// Source: RFC 5424 §6.1 (2048 octets of a message should be taken).
 pub const LINE_MAX: usize = 64 << 10;
 
-/// The lines of a log. A longer line than [`LINE_MAX`] is left out and counted.
-#[derive(Debug, Default)]
+/// The lines of a log that have a word in them. A line longer than [`LINE_MAX`], with the word or
+/// without, is left out and counted.
+#[derive(Debug)]
 pub struct Lines {
+    word: Finder<'static>,
     /// The beginning of a line whose end has not come.
     begun: Vec<u8>,
     /// What has come of the present line is too long already and was let go.
@@ -18,35 +21,47 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The first block has not come yet.
+    /// Those with `word`; nothing has come yet.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn with(word: &'static [u8]) -> Self {
+        Self {
+            word: Finder::new(word),
+            begun: Vec::new(),
+            leaving_out: false,
+            too_long: 0,
+        }
     }
 
-    /// Gives each line that ends in `block`, without its line feed.
+    /// Gives each line that ends in `block` and has the word, without its line feed.
     pub fn feed(&mut self, block: &[u8], mut each: impl FnMut(&[u8])) {
         let Some(last) = memrchr(b'\n', block) else {
             self.begin(block);
             return;
         };
         let (mut whole, rest) = block.split_at(last + 1);
-        while let Some(end) = memchr(b'\n', whole) {
-            let line = &whole[..end];
+        if (self.leaving_out || !self.begun.is_empty())
+            && let Some(end) = memchr(b'\n', whole)
+        {
+            self.begin(&whole[..end]);
+            self.end(&mut each);
             whole = &whole[end + 1..];
-            if self.begun.is_empty() && !self.leaving_out {
-                self.give(line, &mut each);
-            } else {
-                self.begin(line);
-                self.end(&mut each);
-            }
         }
+        // Most lines lack the word: it is searched for across them.
+        while let Some(at) = self.word.find(whole) {
+            let start = memrchr(b'\n', &whole[..at]).map_or(0, |end| end + 1);
+            self.pass_over(&whole[..start]);
+            let line = &whole[start..];
+            let end = memchr(b'\n', line).expect("the last byte is one");
+            self.give(&line[..end], &mut each);
+            whole = &line[end + 1..];
+        }
+        self.pass_over(whole);
         self.begin(rest);
     }
 
     /// Gives the last line, if it has no line feed.
     pub fn finish(&mut self, mut each: impl FnMut(&[u8])) {
-        if !self.begun.is_empty() || self.leaving_out {
+        if self.leaving_out || !self.begun.is_empty() {
             self.end(&mut each);
         }
     }
@@ -55,6 +70,17 @@ impl Lines {
     #[must_use]
     pub fn too_long(&self) -> u64 {
         self.too_long
+    }
+
+    /// Counts the lines that are too long among whole ones.
+    fn pass_over(&mut self, lines: &[u8]) {
+        if lines.len() > LINE_MAX {
+            let mut start = 0;
+            for end in memchr_iter(b'\n', lines) {
+                self.too_long += u64::from(end - start > LINE_MAX);
+                start = end + 1;
+            }
+        }
     }
 
     fn give(&mut self, line: &[u8], each: &mut impl FnMut(&[u8])) {
@@ -84,7 +110,9 @@ impl Lines {
             return;
         }
         let line = std::mem::take(&mut self.begun);
-        each(&line);
+        if self.word.find(&line).is_some() {
+            each(&line);
+        }
         self.begun = line;
         self.begun.clear();
     }
@@ -94,9 +122,9 @@ impl Lines {
 mod tests {
     use super::*;
 
-    /// The lines of `log` fed in blocks of `size`, and how many were too long.
+    /// The lines of `log` with an `e`, fed in blocks of `size`, and how many were too long.
     fn cut(log: &[u8], size: usize) -> (Vec<Vec<u8>>, u64) {
-        let mut lines = Lines::new();
+        let mut lines = Lines::with(b"e");
         let mut given = Vec::new();
         for block in log.chunks(size) {
             lines.feed(block, |line| given.push(line.to_vec()));
@@ -107,8 +135,8 @@ mod tests {
 
     #[test]
     fn blocks_of_any_size_give_the_same_lines() {
-        let log = b"one\n\ntwo \r\nthree";
-        let expected: Vec<Vec<u8>> = [&b"one"[..], b"", b"two \r", b"three"]
+        let log = b"one\n\ntwo\nthree and e\r\n\n\nfour\nfive";
+        let expected: Vec<Vec<u8>> = [&b"one"[..], b"three and e\r", b"five"]
             .map(<[u8]>::to_vec)
             .to_vec();
         for size in 1..=log.len() {
@@ -118,12 +146,22 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_left_out_and_counted_however_it_comes() {
-        let longest = vec![b'x'; LINE_MAX];
-        let too_long = vec![b'y'; LINE_MAX + 1];
-        let log = [&b"a\n"[..], &too_long, b"\n", &longest, b"\nb\n", &too_long].concat();
-        let expected = vec![b"a".to_vec(), longest.clone(), b"b".to_vec()];
-        for size in [1, 1000, LINE_MAX, LINE_MAX + 1, log.len()] {
-            assert_eq!(cut(&log, size), (expected.clone(), 2), "{size}");
+        let longest = vec![b'e'; LINE_MAX];
+        let with_word = vec![b'e'; LINE_MAX + 1];
+        let without = vec![b'x'; LINE_MAX + 1];
+        let log = [
+            &b"e\n"[..],
+            &with_word,
+            b"\n",
+            &without,
+            b"\nx\n",
+            &longest,
+            b"\nbe\n",
+        ];
+        let log = [&log.concat()[..], &without, b"\n", &with_word].concat();
+        let expected = vec![b"e".to_vec(), longest.clone(), b"be".to_vec()];
+        for size in [1, 1000, LINE_MAX, LINE_MAX + 1, 2 * LINE_MAX, log.len()] {
+            assert_eq!(cut(&log, size), (expected.clone(), 4), "{size}");
         }
     }
 }

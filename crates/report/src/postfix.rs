@@ -3,7 +3,7 @@
 //!
 //! Source: the lines of Postfix 3.7.11; what postgreyreport 1.14.3 makes of them and of variations.
 
-use memchr::{memchr_iter, memmem};
+use memchr::{memchr, memchr_iter, memmem, memrchr_iter};
 
 /// A recipient that was turned away for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +19,14 @@ pub struct Deferred<'a> {
 }
 
 impl<'a> Deferred<'a> {
+    /// What every line has that tells of one.
+    pub const WORD: &'static [u8] = b"reject: ";
+
     /// Reads ` NAME[ADDRESS]: 450 TEXT from=<SENDER> to=<RECIPIENT>` anywhere in a line that also has
     /// `reject: `. The first client and the last addresses count.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
-        memmem::find(line, b"reject: ")?;
+        memmem::find(line, Self::WORD)?;
         memchr_iter(b'[', line).find_map(|bracket| {
             let (client_name, client_address, text) = client(line, bracket)?;
             let (sender, recipient) = addresses(text)?;
@@ -94,18 +97,17 @@ fn address_length(text: &[u8]) -> Option<usize> {
 
 /// The last `from=<SENDER> to=<RECIPIENT>` of a reply that is not at its beginning.
 fn addresses(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    memmem::rfind_iter(text, b"from=<")
-        .filter(|at| *at > 0)
-        .find_map(|at| {
-            let (sender, behind) = bracketed(&text[at + b"from=<".len()..])?;
-            let (recipient, _) = bracketed(behind.strip_prefix(b" to=<")?)?;
-            Some((sender, recipient))
-        })
+    memrchr_iter(b'<', text).find_map(|at| {
+        let before = text[..at].strip_suffix(b"from=")?;
+        let (sender, behind) = bracketed(&text[at + 1..])?;
+        let (recipient, _) = bracketed(behind.strip_prefix(b" to=<")?)?;
+        (!before.is_empty()).then_some((sender, recipient))
+    })
 }
 
 /// What stands before `>`, not empty, and what stands behind it.
 fn bracketed(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr::memchr(b'>', text).filter(|end| *end > 0)?;
+    let end = memchr(b'>', text).filter(|end| *end > 0)?;
     Some((&text[..end], &text[end + 1..]))
 }
 
