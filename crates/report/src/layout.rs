@@ -160,3 +160,92 @@ fn padded(text: &str, side: Side, width: usize) -> String {
         Side::Right => text.to_owned() + &filling,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fatal::FatalTriplets;
+    use crate::postfix::Deferred;
+
+    /// What is printed of four deferrals, of which two are of one triplet.
+    fn printed(layout: &Layout, checked: &str) -> String {
+        let mut triplets = FatalTriplets::new();
+        for (name, address, sender) in [
+            ("mx.fatal.example", "192.0.2.11", "bounce-1@fatal.example"),
+            ("mx.fatal.example", "192.0.2.10", "spam\x1b@fatal.example"),
+            ("mx.iso.example", "192.0.3.17", "iso@iso.example"),
+            ("mx.fatal.example", "192.0.2.11", "bounce-2@fatal.example"),
+        ] {
+            let deferred = Deferred {
+                client_name: name.as_bytes(),
+                client_address: address.as_bytes(),
+                sender: sender.as_bytes(),
+                recipient: b"bob@example.org",
+            };
+            triplets
+                .count(&deferred, b"Nov 14 22:15:20 mail")
+                .expect("there is room");
+        }
+        let mut printer = Printer::new(layout);
+        let mut out = Vec::new();
+        for triplet in triplets.fatal() {
+            printer.print(&mut out, &triplet, checked);
+        }
+        String::from_utf8(out).expect("what is no UTF-8 is escaped")
+    }
+
+    #[test]
+    fn a_line_for_each_is_in_columns_or_between_tabs() {
+        assert_eq!(
+            printed(&Layout::default(), ""),
+            "     192.0.2.10 mx.fatal.example spam\\x1b@fatal.example bob@example.org\n     \
+             192.0.2.11 mx.fatal.example bounce-#@fatal.example bob@example.org\n     \
+             192.0.3.17 mx.iso.example iso@iso.example bob@example.org\n"
+        );
+        let layout = Layout {
+            show_time: true,
+            show_tries: true,
+            tab: true,
+            check_sender: true,
+            ..Layout::default()
+        };
+        let lines = printed(&layout, "MX");
+        assert_eq!(
+            lines.lines().nth(1),
+            Some(
+                "Nov 14 22:15:20\t2\tMX\t192.0.2.11\tmx.fatal.example\tbounce-#@fatal.example\t\
+                 bob@example.org"
+            )
+        );
+    }
+
+    #[test]
+    fn groups_have_a_head_and_separators_before_it() {
+        let layout = Layout {
+            grouped: true,
+            show_tries: true,
+            separate_by_network: Some(":=====\n".into()),
+            separate_by_address: Some("\n".into()),
+            ..Layout::default()
+        };
+        let head = |name: &str, address: &str| format!("{name:<77} {address:>15}\n");
+        let member = |tries: u32, sender: &str| {
+            format!(
+                "{:7}{tries:>2}  {sender:>40}  {:>40} \n",
+                "", "bob@example.org"
+            )
+        };
+        let expected = [
+            ":=====\n".to_owned(),
+            head("mx.fatal.example", "192.0.2.10"),
+            member(1, "spam\\x1b@fatal.example"),
+            "\n".to_owned(),
+            head("mx.fatal.example", "192.0.2.11"),
+            member(2, "bounce-#@fatal.example"),
+            ":=====\n".to_owned(),
+            head("mx.iso.example", "192.0.3.17"),
+            member(1, "iso@iso.example"),
+        ];
+        assert_eq!(printed(&layout, ""), expected.concat());
+    }
+}
