@@ -3,7 +3,7 @@
 //!
 //! Source: postgreyreport 1.14.3 as observed by running it.
 
-use greylatch_wording::escaped;
+use greylatch_wording::{escape, escaped};
 
 use crate::fatal::FatalTriplet;
 
@@ -115,29 +115,26 @@ impl<'a> Printer<'a> {
 
     fn line(&self, out: &mut Vec<u8>, triplet: &FatalTriplet<'_>, checked: &str) {
         let layout = self.layout;
-        let aligned = |text: &str, width: usize| {
-            if layout.tab {
-                text.to_owned()
-            } else {
-                right(text, width)
-            }
+        let mut column = |text: &[u8], width: usize, end: u8| {
+            let filling = if layout.tab { 0 } else { width };
+            out.resize(out.len() + filling.saturating_sub(text.len()), b' ');
+            escape(out, text);
+            out.push(end);
         };
-        let time = layout.show_time.then(|| escaped(triplet.stamp()));
-        let tries = layout.show_tries.then(|| triplet.tries().to_string());
-        let checked = layout.check_sender.then(|| aligned(checked, 5));
-        let fields = [
-            time,
-            tries,
-            checked,
-            Some(aligned(&escaped(triplet.client_address()), 15)),
-            Some(escaped(triplet.client_name())),
-            Some(escaped(triplet.sender())),
-            Some(escaped(triplet.recipient())),
-        ];
-        let fields: Vec<String> = fields.into_iter().flatten().collect();
-        let between = if layout.tab { "\t" } else { " " };
-        out.extend_from_slice(fields.join(between).as_bytes());
-        out.push(b'\n');
+        let between = if layout.tab { b'\t' } else { b' ' };
+        if layout.show_time {
+            column(triplet.stamp(), 0, between);
+        }
+        if layout.show_tries {
+            column(triplet.tries().to_string().as_bytes(), 0, between);
+        }
+        if layout.check_sender {
+            column(checked.as_bytes(), 5, between);
+        }
+        column(triplet.client_address(), 15, between);
+        column(triplet.client_name(), 0, between);
+        column(triplet.sender(), 0, between);
+        column(triplet.recipient(), 0, b'\n');
     }
 }
 

@@ -3,7 +3,10 @@
 //!
 //! Source: the lines of Postfix 3.7.11; what postgreyreport 1.14.3 makes of them and of variations.
 
-use memchr::{memchr, memchr_iter, memmem, memrchr_iter};
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
+use memchr::{memchr, memchr_iter, memrchr_iter};
 
 /// A recipient that was turned away for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +29,7 @@ impl<'a> Deferred<'a> {
     /// `reject: `. The first client and the last addresses count.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
-        memmem::find(line, Self::WORD)?;
+        WORD.find(line)?;
         memchr_iter(b'[', line).find_map(|bracket| {
             let (client_name, client_address, text) = client(line, bracket)?;
             let (sender, recipient) = addresses(text)?;
@@ -57,6 +60,8 @@ impl<'a> Deferred<'a> {
         is_in_name() && is_in_name()
     }
 }
+
+static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(Deferred::WORD));
 
 /// The name of the client whose address begins behind `bracket`, the address, and the text of the
 /// reply.
