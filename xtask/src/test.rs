@@ -54,7 +54,8 @@ impl Part {
         ),
         (
             Part::MailServers,
-            "package(=conformance) & binary(/^(exim|greylistd|milter|postfix|sendmail)/)",
+            "package(=conformance) \
+             & binary(/^(exim|greylistd|milter|one_memory|opensmtpd|postfix|sendmail)/)",
         ),
         (Part::Differential, "package(=conformance)"),
     ];
