@@ -27,7 +27,9 @@ pub enum Traffic {
     Forward,
     /// A client that has not passed lately has one sender and recipient only:
     /// of several that wait, the original lets those wait on that had come
-    /// before the one that makes the client known. Nobody passes before the rules.
+    /// before the one that makes the client known. Nobody passes before the
+    /// rules, and the clock is never set back: the original would then know a
+    /// client for less long than it did.
     Lone,
 }
 

@@ -89,7 +89,7 @@ impl Sessions {
         self.count += 1;
         let step = *self.dice.pick(STEPS_S);
         self.now += match self.traffic {
-            Traffic::Forward => step.max(0),
+            Traffic::Forward | Traffic::Lone => step.max(0),
             _ => step,
         };
         let mut steps = Vec::new();
