@@ -324,6 +324,13 @@ fn an_attempt_never_waits_for_a_peer_and_what_was_not_taken_is_told_again() -> R
         let line = peer.hear("201 ok")?;
         ensure!(line.contains(&format!("from <{sender}> ")), "{line}");
     }
+    // Without a next event it is told again after a while.
+    assert_eq!(scene.ask("nine@x")?, reply("00:30:00"));
+    peer.hear("106 go away")?;
+    let mut peer = Told::accept(&listener)?;
+    peer.hear("803 ok")?;
+    let line = peer.hear("201 ok")?;
+    ensure!(line.contains("from <nine@x> "), "{line}");
     Ok(())
 }
 

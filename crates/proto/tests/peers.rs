@@ -401,6 +401,9 @@ fn what_does_not_fit_is_not_queued() {
     assert_eq!(sender.queue(flushed()), Ok(()));
     sender.lost();
     assert_eq!(sender.step(), PeerStep::Rest);
+    sender.try_again();
+    assert_eq!(sender.step(), PeerStep::Connect);
+    sender.lost();
     // What waits is tried again, though there is no room for what came.
     assert_eq!(sender.queue(flushed()), Err(Unqueued::Full { queued: 1 }));
     assert_eq!(sender.step(), PeerStep::Connect);

@@ -10,7 +10,8 @@ use super::{LINE_MAX, command, is_blank, take_line};
 ///
 /// Events are told in the order in which they came (the original tells the latest first, so that
 /// after an outage a pass could come before its first contact). An event stays until the peer has
-/// acknowledged it; a connection that fails is tried again when there is a next event.
+/// acknowledged it; a connection that fails is tried again when there is a next event, or when its owner
+/// says so.
 ///
 /// The owner calls [`PeerSender::step`] after each other call and does what it says.
 #[derive(Debug)]
@@ -145,6 +146,11 @@ impl PeerSender {
         self.wanted = false;
         self.unread.clear();
         self.output.clear();
+    }
+
+    /// What waits is told, as if there were a next event.
+    pub fn try_again(&mut self) {
+        self.wanted = true;
     }
 
     /// Takes bytes that the peer sent.

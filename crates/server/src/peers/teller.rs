@@ -42,6 +42,9 @@ pub(super) struct Teller {
 /// A peer without a timeout is waited for so long.
 const PATIENCE_MAX: Duration = Duration::from_secs(24 * 3_600);
 
+/// A peer for whom events wait is tried again after this, and before when there is another event.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// Bytes read at once; answers are short.
 const READ_SIZE: usize = 1 << 10;
 
@@ -75,8 +78,9 @@ impl Teller {
             let step = self.sender.step();
             self.log_notices();
             match (step, stream.as_mut()) {
-                (PeerStep::Rest, _) => match self.events.recv().await {
-                    Some(event) => self.queue(event),
+                (PeerStep::Rest, _) => match self.rest().await {
+                    Some(Some(event)) => self.queue(event),
+                    Some(None) => self.sender.try_again(),
                     None => return,
                 },
                 (PeerStep::Connect, _) => {
@@ -115,6 +119,19 @@ impl Teller {
                     self.sender.lost();
                 }
             }
+        }
+    }
+
+    /// Waits for an event, or while others wait for the peer until it is tried again; `None` when
+    /// nothing can come any more.
+    async fn rest(&mut self) -> Option<Option<PeerEvent>> {
+        let event = self.events.recv();
+        if self.sender.queued() == 0 {
+            return event.await.map(Some);
+        }
+        match timeout(AGAIN, event).await {
+            Ok(event) => event.map(Some),
+            Err(_) => Some(None),
         }
     }
 
