@@ -82,19 +82,22 @@ impl Drop for Background {
 /// All that can be logged by asking, one kind after the other.
 fn requests() -> Vec<Vec<u8>> {
     let client = ("192.0.2.10", "mx.example.com");
-    let plain = Message::of(client, "alice@example.com", "bob@example.org");
+    // Each is new, so that it does not matter in which second it comes.
+    let new = |recipient| Message::of(client, "alice@example.com", recipient);
     let listed = Message::of(
         ("192.0.2.11", "listed.example"),
         "a@b.example",
         "c@d.example",
     );
     vec![
-        plain.bytes(),
-        plain.clone().with("queue_id", "399109B806E").bytes(),
+        new("bob@example.org").bytes(),
+        new("cid@example.org")
+            .with("queue_id", "399109B806E")
+            .bytes(),
         listed.bytes(),
         Message::of(client, "%s%n@example.com", "postmaster@example.org").bytes(),
         Message::new().with("client_address", "192.0.2.10").bytes(),
-        plain.with_line("hello world").bytes(),
+        new("dan@example.org").with_line("hello world").bytes(),
     ]
 }
 
