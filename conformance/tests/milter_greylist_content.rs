@@ -132,6 +132,35 @@ fn what_a_message_says_decides() -> Result<()> {
     scene.wait_for_line("from <a@x.example> blacklisted (ACL size)")
 }
 
+/// Source: RFC 8463 A.3. What is wrong with it is seen before its key is asked for.
+const SIGNED_BUT_FOR_THE_BODY: &str = "v=1; a=ed25519-sha256; c=relaxed/relaxed;\n \
+     d=football.example.com; i=@football.example.com;\n q=dns/txt; s=brisbane; t=1528637909; \
+     h=from : to :\n subject : date : message-id : from : subject : date;\n \
+     bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;\n \
+     b=/gCrinpcQOoIfuHNQIbq4pgh9kyIK3AQUdt9OdqQehSwhEIug4D11Bus\n \
+     Fa3bT3FY5OsU7ZbnKELq+eXdp1Q1Dw==";
+
+#[test]
+fn what_its_signatures_are_worth_decides() -> Result<()> {
+    let scene = Scene::start(
+        "maxpeek 2k\nracl whitelist default\n\
+         dacl blacklist dkim fail msg \"fail\"\n\
+         dacl blacklist dkim error msg \"error\"\n\
+         dacl blacklist dkim none msg \"none\"\n\
+         dacl blacklist not dkim none msg \"known\"\n",
+    )?;
+    let answer = |text: &str| format!("y551 5.7.1 {text}\\x00");
+    let signed = [("DKIM-Signature", SIGNED_BUT_FOR_THE_BODY), ("From", "x")];
+    assert_eq!(scene.ask(&signed, &["Hi.\r\n"])?, [answer("fail")]);
+    let malformed = [("DKIM-Signature", "v=2"), ("From", "x")];
+    assert_eq!(scene.ask(&malformed, &["Hi.\r\n"])?, [answer("error")]);
+    let unsigned = [("From", "x")];
+    assert_eq!(scene.ask(&unsigned, &["Hi.\r\n"])?, [answer("none")]);
+    // Of what is not kept whole nothing is known.
+    let long = "x".repeat(2_048);
+    ensure_passed(&scene.ask(&unsigned, &[&long, ""])?, BY_DEFAULT)
+}
+
 #[test]
 fn it_decides_in_every_version_and_on_one_connection() -> Result<()> {
     let scene = Scene::start("racl whitelist default\ndacl blacklist header \"X-Bad: yes\"\n")?;

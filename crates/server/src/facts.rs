@@ -1,5 +1,5 @@
-//! What rules ask of the outside: what the DNS says of a client and a sender, and which country
-//! the client is in. Every answer is optional. What comes late, fails, or cannot be asked is
+//! What rules ask of the outside: what the DNS says of a client, a sender and the signatures of a
+//! message, and which country the client is in. Every answer is optional. What comes late, fails, or cannot be asked is
 //! unknown, and a rule that rests on it does not match.
 //!
 //! The only file that knows whether the feature `dns` is built in; without it all is unknown.
@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use greylatch_core::Content;
 use greylatch_rules::{DnsList, Fact, MailStatus};
 use tokio::time::Instant;
 use tracing::warn;
@@ -37,8 +38,8 @@ pub use inquirer::Inquirer;
 use crate::clock::monotonic;
 use crate::config::Config;
 
-/// Questions to the DNS for one attempt. An SPF check counts as one: how many it may ask in turn
-/// has a limit of its own.
+/// Questions to the DNS for one attempt. A check of SPF or DKIM counts as one: how many it may ask in
+/// turn has a limit of its own.
 ///
 /// Source: RFC 7208 §4.6.4 (ten terms that ask the DNS).
 const LOOKUPS_MAX: u32 = 10;
@@ -66,6 +67,8 @@ pub(crate) struct About<'a> {
     /// The lists that `Fact::Dnsrbl` speaks of by number.
     pub(crate) lists: &'a [DnsList],
     pub(crate) countries: Option<&'a Countries>,
+    /// The message, at its end and where it was asked for.
+    pub(crate) content: Option<&'a Content>,
 }
 
 /// What has been found out about a message, the unknown included: its recipients are judged by
@@ -74,6 +77,8 @@ pub(crate) struct About<'a> {
 pub(crate) struct Findings {
     facts: HashMap<Fact, Option<bool>>,
     spf: HashMap<IpAddr, Option<MailStatus>>,
+    /// Outside, whether it was looked for; inside, whether it is known.
+    dkim: Option<Option<MailStatus>>,
     names: HashMap<IpAddr, Option<Vec<u8>>>,
     budget: Budget,
 }
@@ -144,6 +149,7 @@ impl Inquiry<'_> {
                 let found = self.spf(about.client, about).await;
                 found.and_then(|found| is_status(found, *status))
             }
+            Fact::Dkim(status) => Some(self.dkim(about).await? == *status),
             Fact::Country(code) => about.countries?.has(code, about.client),
             Fact::Dnsrbl(_) | Fact::Mx(_) => {
                 if let Some(known) = self.findings.facts.get(fact) {
@@ -156,7 +162,7 @@ impl Inquiry<'_> {
                 self.findings.facts.insert(fact.clone(), found);
                 found
             }
-            Fact::Dkim(_) | Fact::Tarpit(_) | Fact::Ratelimit { .. } => None,
+            Fact::Tarpit(_) | Fact::Ratelimit { .. } => None,
         }
     }
 
@@ -207,6 +213,23 @@ impl Inquiry<'_> {
             None => None,
         };
         self.findings.spf.insert(address, found);
+        found
+    }
+
+    async fn dkim(&mut self, about: &About<'_>) -> Option<MailStatus> {
+        if let Some(known) = self.findings.dkim {
+            return known;
+        }
+        if self.findings.budget.is_spent() {
+            return None;
+        }
+        let found = match (self.resolver, about.content) {
+            (Some(resolver), Some(content)) => {
+                resolver.dkim(content, &mut self.findings.budget).await
+            }
+            _ => None,
+        };
+        self.findings.dkim = Some(found);
         found
     }
 }

@@ -51,11 +51,7 @@ impl Reader<'_> {
                 self.tree.has_spf_clause = true;
                 Asked::Test(Test::Spf(self.status()?.unwrap_or(MailStatus::Pass)))
             }
-            // The original wants a word here; its manual allows none.
-            "dkim" => {
-                self.never_known("dkim");
-                Asked::Test(Test::Dkim(self.status()?.unwrap_or(MailStatus::Pass)))
-            }
+            "dkim" => self.dkim()?,
             "geoip" => self.country()?,
             "mx" => match self.cursor.prefix(128)? {
                 Some(prefix) => Asked::Test(Test::Mx(prefix)),
@@ -209,6 +205,23 @@ impl Reader<'_> {
             self.cursor.word();
         }
         Ok(known.map(|(_, status)| *status))
+    }
+
+    /// The original wants a word here; its manual allows none.
+    fn dkim(&mut self) -> Result<Asked, Fault> {
+        let start = self.cursor.position();
+        let status = self.status()?.unwrap_or(MailStatus::Pass);
+        match status {
+            MailStatus::SoftFail | MailStatus::Neutral | MailStatus::SelfPass => {
+                self.faults.push(Fault::new(
+                    start..self.cursor.here(),
+                    "no result of DKIM has this name".to_owned(),
+                    "write pass, fail, none, error or unknown",
+                ));
+                Ok(Asked::Mistake)
+            }
+            _ => Ok(Asked::Test(Test::Dkim(status))),
+        }
     }
 
     pub(super) fn country(&mut self) -> Result<Asked, Fault> {

@@ -198,6 +198,7 @@ impl<'a> AclCase<'a> {
             sender: sender.strip_suffix(b">").unwrap_or(sender),
             lists: &acl.set().conf().dnsrbls,
             countries: acl.countries.as_deref(),
+            content: self.attempt.content(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Questions to the DNS. Every answer may fail to come; that there is no such record is an answer.
 
+mod dkim;
+
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::from_utf8;

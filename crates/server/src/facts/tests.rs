@@ -1,5 +1,6 @@
 //! Facts as a name server of the test tells them, and what becomes of attempts by them.
 
+mod dkim;
 mod scripted;
 
 use std::fs;
@@ -84,6 +85,7 @@ impl Asking {
             sender: sender.as_bytes(),
             lists: &self.lists,
             countries: None,
+            content: None,
         };
         let mut inquiry = self.facts.inquiry(&mut self.findings);
         let mut told = Vec::new();

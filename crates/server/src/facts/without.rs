@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use greylatch_core::Content;
 use greylatch_rules::{DnsList, MailStatus};
 
 use super::{About, Budget};
@@ -46,6 +47,10 @@ impl Resolver {
     }
 
     pub(super) async fn spf(&self, _: IpAddr, _: &About<'_>, _: &mut Budget) -> Option<MailStatus> {
+        match *self {}
+    }
+
+    pub(super) async fn dkim(&self, _: &Content, _: &mut Budget) -> Option<MailStatus> {
         match *self {}
     }
 }

@@ -1,0 +1,118 @@
+//! What the DKIM signatures of a message are worth.
+//!
+//! The words are milter-greylist's. Where it defers a message because a key could not be asked for,
+//! the result is not known here.
+//!
+//! Source: RFC 6376; greylist.conf(5), "dkim"; the results of libopendkim that milter-greylist's
+//! `dkimcheck.c` takes for each word.
+
+use greylatch_core::Content;
+use greylatch_rules::MailStatus;
+use mail_auth::dkim::{Canonicalization, DkimError};
+use mail_auth::{AuthenticatedMessage, DkimOutput, DkimResult, DnsError, Error};
+
+use super::super::Budget;
+use super::Resolver;
+
+/// Signatures of one message that are looked at: each asks for a key, and may want the body hashed in
+/// a way of its own.
+const SIGNATURES_MAX: usize = 8;
+
+/// Signatures may cover a part of the body only, as libopendkim has it too.
+///
+/// Source: RFC 6376 §3.5 (`l=`), §8.2.
+const WHOLE_BODY_ONLY: bool = false;
+
+impl Resolver {
+    /// What the signatures of a message are worth together; `None` where that cannot be found out,
+    /// not in time, or not from what is kept of the message.
+    pub(in crate::facts) async fn dkim(
+        &self,
+        content: &Content,
+        budget: &mut Budget,
+    ) -> Option<MailStatus> {
+        let signatures = content.headers().filter(|line| is_signature(line)).count();
+        if !content.is_whole() || signatures > SIGNATURES_MAX {
+            return None;
+        }
+        if signatures == 0 {
+            return Some(MailStatus::None);
+        }
+        let text = as_signed(content);
+        let mut message = AuthenticatedMessage::parse_with_opts(&text, None, WHOLE_BODY_ONLY)?;
+        for signature in &mut message.dkim_headers {
+            // Neither changes the result, and both would ask the DNS for more than keys.
+            // Source: RFC 6651 (`r=`), RFC 6541 (`atps=`).
+            signature.header.r = false;
+            signature.header.atps = None;
+        }
+        // What it keeps across its questions is large.
+        let check = Box::pin(self.authenticator.verify_dkim(&message));
+        let outputs = self.spend(check, budget).await?;
+        let mut found: Vec<_> = outputs.iter().map(result_of).collect();
+        if found.len() < signatures {
+            // Nothing is said of one that cannot be read.
+            found.push(Some(MailStatus::Error));
+        }
+        result_of_all(&found)
+    }
+}
+
+fn is_signature(line: &[u8]) -> bool {
+    let name = line.split(|byte| *byte == b':').next().unwrap_or(line);
+    name.trim_ascii().eq_ignore_ascii_case(b"DKIM-Signature")
+}
+
+/// The message as it was signed. An MTA gives folded headers to a milter with bare line feeds.
+fn as_signed(content: &Content) -> Vec<u8> {
+    let mut text = Vec::new();
+    for line in content.headers() {
+        for byte in line {
+            if *byte == b'\n' && text.last() != Some(&b'\r') {
+                text.push(b'\r');
+            }
+            text.push(*byte);
+        }
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+    text.extend_from_slice(content.body());
+    text
+}
+
+/// What one signature is worth; `None` when that is not known.
+fn result_of(output: &DkimOutput<'_>) -> Option<MailStatus> {
+    let signature = output.signature();
+    let has_simple_headers =
+        signature.is_some_and(|signature| signature.ch == Canonicalization::Simple);
+    match output.result() {
+        DkimResult::Pass => Some(MailStatus::Pass),
+        DkimResult::None => Some(MailStatus::None),
+        DkimResult::TempError(_) => None,
+        // A milter is not told whether there was a space behind the colon of a header, on which
+        // such a signature rests.
+        DkimResult::Fail(Error::Crypto(_)) if has_simple_headers => None,
+        DkimResult::Fail(_)
+        | DkimResult::Neutral(Error::Dkim(DkimError::FailedBodyHashMatch))
+        | DkimResult::PermError(
+            Error::Dkim(DkimError::RevokedPublicKey) | Error::Dns(DnsError::RecordNotFound(_)),
+        ) => Some(MailStatus::Fail),
+        DkimResult::Neutral(Error::Dkim(DkimError::SignatureExpired)) => Some(MailStatus::Unknown),
+        DkimResult::Neutral(_) | DkimResult::PermError(_) => Some(MailStatus::Error),
+    }
+}
+
+/// What all signatures are worth together: as much as the best of them, and one that is not known may
+/// be one that passes.
+///
+/// Source: RFC 6376 §4.2 (signatures are looked at until one verifies).
+fn result_of_all(found: &[Option<MailStatus>]) -> Option<MailStatus> {
+    let by_worth = [
+        Some(MailStatus::Pass),
+        None,
+        Some(MailStatus::Fail),
+        Some(MailStatus::Error),
+    ];
+    let best = by_worth.into_iter().find(|status| found.contains(status));
+    best.unwrap_or(Some(MailStatus::Unknown))
+}
