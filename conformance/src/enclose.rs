@@ -37,7 +37,8 @@ pub(crate) fn enclose(script: &str, folder: &Path, command: &Command) -> Command
 
 /// The same command, with the files in `etc` in place of those of the system's
 /// `/etc`.
-pub(crate) fn with_etc(etc: &Path, command: &Command) -> Command {
+#[must_use]
+pub fn with_etc(etc: &Path, command: &Command) -> Command {
     enclose(OVER_ETC, etc, command)
 }
 

@@ -1,7 +1,7 @@
 //! A name server on loopback that knows a few names, for programs that are shown a `resolv.conf` of
 //! its own. Root is needed, for port 53.
 //!
-//! Source: RFC 1035 §4.1 (messages), §3.3.9 (MX), §3.4.1 (A), §2.3.4 (sizes); resolv.conf(5).
+//! Source: RFC 1035 §4.1 (messages), §3.3.9 (MX), §3.3.14 (TXT), §3.4.1 (A), §2.3.4 (sizes); resolv.conf(5).
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -17,24 +17,28 @@ pub enum NameRecord {
     A([u8; 4]),
     /// A host that takes mail.
     Mx(&'static str),
+    /// A text of at most 255 bytes.
+    Txt(&'static str),
 }
-
-/// Where it listens: an address that nobody else has.
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 53, 1);
 
 const TYPE_A: u16 = 1;
 const TYPE_MX: u16 = 15;
+const TYPE_TXT: u16 = 16;
 const NO_SUCH_NAME: u8 = 3;
 
-/// Starts one that runs as long as this process, and writes into the folder `etc` what makes a
-/// program ask it alone.
+/// Starts one that runs as long as this process, on an address that no other test takes, and writes
+/// into the folder `etc` what makes a program ask it alone.
 ///
 /// # Errors
 /// When the port is taken, or this user may not have it.
-pub fn start_name_server(zone: &'static [(&'static str, NameRecord)], etc: &Path) -> Result<()> {
-    let socket = UdpSocket::bind((ADDRESS, 53)).context("port 53 of 127.0.53.1")?;
+pub fn start_name_server(
+    address: Ipv4Addr,
+    zone: &'static [(&'static str, NameRecord)],
+    etc: &Path,
+) -> Result<()> {
+    let socket = UdpSocket::bind((address, 53)).with_context(|| format!("port 53 of {address}"))?;
     fs::create_dir_all(etc)?;
-    fs::write(etc.join("resolv.conf"), format!("nameserver {ADDRESS}\n"))?;
+    fs::write(etc.join("resolv.conf"), format!("nameserver {address}\n"))?;
     thread::spawn(move || {
         let mut bytes = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut bytes) {
@@ -58,6 +62,10 @@ fn answer(question: &[u8], zone: &[(&str, NameRecord)]) -> Option<Vec<u8>> {
         let (its_type, text) = match record {
             NameRecord::A(address) => (TYPE_A, address.to_vec()),
             NameRecord::Mx(host) => (TYPE_MX, [&[0, 10], &*encoded(host)].concat()),
+            NameRecord::Txt(text) => {
+                let length = u8::try_from(text.len()).ok()?;
+                (TYPE_TXT, [&[length], text.as_bytes()].concat())
+            }
         };
         if its_type == of_type {
             // The name asked for, at offset 12; its class; a minute to live.

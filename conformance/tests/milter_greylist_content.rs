@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Clock, Daemon, EPISODE_START, Endpoint, MilterClient, Offer, Postfix, PostfixSetup, SmtpClient,
-    free_port, greylatch_binary, scratch_folder, wait_for,
+    Clock, Daemon, EPISODE_START, Endpoint, MilterClient, NameRecord, Offer, Postfix, PostfixSetup,
+    Sendmail, SendmailSetup, SmtpClient, free_port, greylatch_binary, scratch_folder,
+    start_name_server, wait_for, with_etc,
 };
 use tempfile::TempDir;
 
@@ -31,6 +33,11 @@ struct Scene {
 impl Scene {
     /// With these rules.
     fn start(rules: &str) -> Result<Self> {
+        Self::start_with(rules, None)
+    }
+
+    /// With these rules, and files in place of those of `/etc`.
+    fn start_with(rules: &str, etc: Option<&Path>) -> Result<Self> {
         let folder = scratch_folder()?;
         let clock = Clock::new(folder.path(), EPISODE_START)?;
         let (file, port) = (folder.path().join("greylist.conf"), free_port()?);
@@ -45,6 +52,9 @@ impl Scene {
         let mut command = Command::new(greylatch_binary()?);
         command.args(["milter-greylist", "-D", "-f"]).arg(&file);
         clock.rule(&mut command)?;
+        if let Some(etc) = etc {
+            command = with_etc(etc, &command);
+        }
         let daemon = Daemon::start(command, &folder.path().join("stderr"))?;
         let scene = Self {
             daemon,
@@ -70,6 +80,18 @@ impl Scene {
         let mut filter = self.open(6)?;
         assert_eq!(filter.envelope("a@x.example", &BOTH)?, ["c", "c"]);
         send(&mut filter, headers, body)
+    }
+
+    /// A Postfix that asks it, in this version of the protocol.
+    fn postfix(&self, version: u32) -> Result<Postfix> {
+        Postfix::start(&PostfixSetup {
+            recipients: &["ann@example.org"],
+            lines: &format!(
+                "smtpd_milters = inet:127.0.0.1:{}\nmilter_protocol = {version}\n",
+                self.port
+            ),
+            ..PostfixSetup::default()
+        })
     }
 
     fn log(&self) -> String {
@@ -335,14 +357,7 @@ fn a_real_postfix_does_what_the_rules_say() -> Result<()> {
          addfooter \"-- \\nus\"\n",
     )?;
     for version in [2, 3, 4, 6] {
-        let postfix = Postfix::start(&PostfixSetup {
-            recipients: &["ann@example.org"],
-            lines: &format!(
-                "smtpd_milters = inet:127.0.0.1:{}\nmilter_protocol = {version}\n",
-                scene.port
-            ),
-            ..PostfixSetup::default()
-        })?;
+        let postfix = scene.postfix(version)?;
         at_a_postfix(&postfix)
             .with_context(|| format!("{version}: {}", postfix.log().unwrap_or_default()))?;
     }
@@ -368,6 +383,72 @@ fn at_a_postfix(postfix: &Postfix) -> Result<()> {
         "\n\nA line.\n-- \nus\n",
     ] {
         ensure!(mailbox.contains(line), "{line:?} is not in {mailbox}");
+    }
+    Ok(())
+}
+
+/// Source: RFC 8463 A.2.
+const KEYS: &[(&str, NameRecord)] = &[(
+    "brisbane._domainkey.football.example.com",
+    NameRecord::Txt("v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="),
+)];
+
+/// Signed byte for byte with the key of RFC 8463, with a folded header and a line that begins with a
+/// dot, which SMTP doubles.
+const SIGNED: &str = "DKIM-Signature: v=1; a=ed25519-sha256; s=brisbane; d=football.example.com; \
+     c=simple/simple;\r\n\
+     \th=Subject:From; t=1795706384; bh=VC+uUbnwloZ6dPxFmJtsBXku0lq7kbIU6LfntU3W66\r\n\
+     \tw=; b=0Q32U+veTKwvCqsZDuX7Pt6tN/f0AKNssj3eB/m7iMfzli6sNex1cdEloCfNhDjxYC6aR\r\n\
+     \tQ7YX52X3nvX1xiTBA==;\r\n\
+     From: a@football.example.com\r\nSubject: folded\r\n\tonce\r\n\r\nHi.\r\n\r\n...\r\n.";
+
+#[test]
+fn a_message_comes_from_real_mtas_as_it_was_signed() -> Result<()> {
+    let folder = scratch_folder()?;
+    let etc = folder.path().join("etc");
+    start_name_server([127, 0, 53, 2].into(), KEYS, &etc)?;
+    let scene = Scene::start_with(
+        "racl whitelist default\n\
+         dacl blacklist dkim pass msg \"pass\"\n\
+         dacl blacklist dkim fail msg \"fail\"\n\
+         dacl blacklist default msg \"other\"\n",
+        Some(&etc),
+    )?;
+    for version in [2, 3, 4, 6] {
+        let postfix = scene.postfix(version)?;
+        ensure_seen_as_signed(postfix.port())
+            .with_context(|| format!("Postfix in version {version}: {}", scene.log()))?;
+    }
+    let sendmail = Sendmail::start(&SendmailSetup {
+        filters: &format!(
+            "INPUT_MAIL_FILTER(`greylist', `S=inet:{}@127.0.0.1')dnl\n",
+            scene.port
+        ),
+        ..SendmailSetup::default()
+    })?;
+    ensure_seen_as_signed(sendmail.port()).with_context(|| format!("Sendmail: {}", scene.log()))
+}
+
+fn ensure_seen_as_signed(port: u16) -> Result<()> {
+    let another_body = SIGNED.replace("Hi.", "Ho.");
+    let another_sender = SIGNED.replace("From: a@", "From: b@");
+    for (message, answer) in [
+        (SIGNED, "5.7.1 pass"),
+        (&another_body, "5.7.1 fail"),
+        // Signed byte for byte, this is not known.
+        (&another_sender, "5.7.1 other"),
+    ] {
+        let mut client = SmtpClient::connect(Ipv4Addr::LOCALHOST, port)?;
+        for line in ["MAIL FROM:<a@x.example>", "RCPT TO:<ann@example.org>"] {
+            let reply = client.command(line)?;
+            ensure!(reply.code == 250, "{reply:?}");
+        }
+        client.command("DATA")?;
+        let end = client.command(message)?;
+        ensure!(
+            (end.code, &*end.text) == (551, answer),
+            "{end:?}, not {answer}"
+        );
     }
     Ok(())
 }

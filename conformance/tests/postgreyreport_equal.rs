@@ -197,7 +197,7 @@ fn what_the_dns_says_of_a_sender_is_shown_alike() -> Result<()> {
     let mut host = Host::run(Program::Postgrey, &log_kinds()[0], 5)?;
     ensure!(host.greylister_stops()?);
     let etc = host.folder.path().join("etc");
-    start_name_server(ZONE, &etc)?;
+    start_name_server([127, 0, 53, 1].into(), ZONE, &etc)?;
     host.etc = Some(etc);
     let mut differences = Vec::new();
     let mut shown = BTreeSet::new();
