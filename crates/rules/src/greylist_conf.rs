@@ -24,6 +24,7 @@ mod statement;
 mod tree;
 mod value;
 
+pub use clause::TARPIT_MAX;
 pub use eval::{
     AclJudgement, AclSet, AclSubject, ClauseKind, Evaluation, Expand, Fact, LocalTime, Message,
     Next, Properties, Property, Scope, Why,

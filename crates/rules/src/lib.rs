@@ -29,7 +29,7 @@ pub use greylist_conf::{
     Dumpfile, Evaluation, Expand, Fact, Fate, GreylistConf, ListenAddress, LocalTime, LogFacility,
     MacroTest, MailStatus, Message, MessageNeeds, Next, Peer, Properties, Property, RateCounted,
     RateLimit, ReportWhen, RunAs, Scope, Settings, Socket, Stat, StatOutput, Statement,
-    SyncAddress, TarpitScope, Why,
+    SyncAddress, TARPIT_MAX, TarpitScope, Why,
 };
 pub use pattern::{LetterCase, PerlPattern};
 pub use set::{Judgement, RuleSet, Subject};

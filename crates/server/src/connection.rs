@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use crate::clock::monotonic;
 use crate::desk::{Desk, Visitor};
 use crate::lists::Rulebook;
+use crate::tarpit::Hold;
 
 /// How long things may take on a connection.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +108,17 @@ where
         match step? {
             Step::Ask(ticket, request) => {
                 let answer = desk.answer(&mut visitor, request).await;
+                if let Some(hold) = visitor.hold() {
+                    flush(&mut stream, conversation.output(), patience).await?;
+                    let waits = tokio::select! {
+                        biased;
+                        waits = sit(&mut stream, &mut conversation, &mut buffer, &hold) => waits?,
+                        _ = stopped.as_mut() => false,
+                    };
+                    if !waits {
+                        return Ok(());
+                    }
+                }
                 conversation.answer(ticket, &answer);
                 timer.asked();
                 if conversation.output().len() > OUTPUT_MAX {
@@ -140,6 +152,36 @@ where
                 }
             }
             Step::Close => return flush(&mut stream, conversation.output(), patience).await,
+        }
+    }
+}
+
+/// Holds an answer back; says whether the other side is still there then. What it says meanwhile
+/// is kept for later, as much as is read at once.
+async fn sit<S, C>(
+    stream: &mut S,
+    conversation: &mut C,
+    buffer: &mut [u8],
+    hold: &Hold,
+) -> io::Result<bool>
+where
+    S: AsyncRead + Unpin,
+    C: Conversation,
+{
+    let end = sleep(Duration::from_secs(hold.length.0.try_into().unwrap_or(0)));
+    tokio::pin!(end);
+    let mut room = buffer.len();
+    loop {
+        tokio::select! {
+            biased;
+            () = end.as_mut() => return Ok(true),
+            read = stream.read(&mut buffer[..room]), if room > 0 => match read? {
+                0 => return Ok(false),
+                length => {
+                    conversation.feed(&buffer[..length]);
+                    room -= length;
+                }
+            },
         }
     }
 }

@@ -37,6 +37,7 @@ use crate::paths::store_directory;
 use crate::peers::{self, PEERS_MAX, Peers};
 use crate::phrases::Phrases;
 use crate::takeover;
+use crate::tarpit::Tarpit;
 use crate::waiting::WaitingNetworks;
 
 /// Everything that was made before privileges were dropped.
@@ -180,6 +181,7 @@ pub(crate) fn desk(
             config.greylist.retry_window,
             config.greylist.waiting_max.get(),
         ),
+        tarpit: Tarpit::new(),
         facts: Facts::new(config),
         connections: AtomicU32::new(0),
         started: clock::now(),

@@ -23,6 +23,7 @@ use greylatch_wording::DecisionRecord;
 use tokio::sync::{SetOnce, mpsc, oneshot};
 use tokio::time::timeout;
 
+use self::acl::Sitting;
 use crate::acl::AclMessage;
 use crate::clock::{self, monotonic};
 use crate::config::{Config, Mode, OnFailure};
@@ -34,6 +35,7 @@ use crate::observe::Observer;
 use crate::paths::store_url;
 use crate::peers::Peers;
 use crate::phrases::Phrases;
+use crate::tarpit::{Hold, Tarpit};
 use crate::waiting::WaitingNetworks;
 
 /// Where every attempt is judged, whatever protocol it came by.
@@ -45,6 +47,7 @@ pub(crate) struct Desk {
     pub(crate) phrases: Phrases,
     pub(crate) instances: Instances,
     pub(crate) waiting: WaitingNetworks,
+    pub(crate) tarpit: Tarpit,
     pub(crate) facts: Facts,
     /// Connections open now.
     pub(crate) connections: AtomicU32,
@@ -110,6 +113,8 @@ pub(crate) struct Visitor {
     message: AclMessage,
     /// The rules that were in force when it came, where they are to stay in force for it.
     rules: Option<Arc<Rulebook>>,
+    /// How long it has been, and is to be, held.
+    sitting: Sitting,
 }
 
 impl Visitor {
@@ -119,7 +124,13 @@ impl Visitor {
             line: Vec::new(),
             message: AclMessage::default(),
             rules: None,
+            sitting: Sitting::default(),
         }
+    }
+
+    /// For how long its answer is to be held back, when it is.
+    pub(crate) fn hold(&mut self) -> Option<Hold> {
+        self.sitting.hold.take()
     }
 
     /// A visitor that goes on with these rules whatever is read again meanwhile.

@@ -30,6 +30,7 @@ mod peers;
 mod phrases;
 mod privacy;
 mod takeover;
+mod tarpit;
 mod waiting;
 
 pub use config::*;

@@ -2,6 +2,8 @@
 
 mod time;
 
+use greylatch_core::Seconds;
+
 use super::lexer::Word;
 use super::posix::PosixPattern;
 use super::statement::{Kind, Named, Reader};
@@ -10,6 +12,11 @@ use super::tree::{
     PropertyTest, Test, Wanted,
 };
 use crate::diagnostic::{Fault, printable};
+
+/// The longest `tarpit` that anybody can sit through.
+///
+/// Source: RFC 5321 §4.5.3.2.3 (a client waits 5 minutes for the answer to RCPT).
+pub const TARPIT_MAX: Seconds = Seconds(300);
 
 /// What a clause or an item turned out to be.
 pub(super) enum Asked {
@@ -69,8 +76,14 @@ impl Reader<'_> {
             }
             "msgsize" => Asked::Test(Test::MsgSize(self.comparison()?)),
             "tarpit" => {
-                self.never_known("tarpit");
-                Asked::Test(Test::Tarpit(self.time_of_rule("a time to wait")?))
+                let length = self.time_of_rule("a time to wait")?;
+                if length > TARPIT_MAX {
+                    self.differences.push(format!(
+                        "no answer is held for more than {} seconds, so the rule greylists",
+                        TARPIT_MAX.0
+                    ));
+                }
+                Asked::Test(Test::Tarpit(length))
             }
             "log" => self.log()?,
             "set" | "rset" => self.assignment(word.text == "rset")?,

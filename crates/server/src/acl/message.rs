@@ -1,7 +1,7 @@
 //! What the recipients of one message have left for its end: milter-greylist tells of all of them in
 //! one header. It begins anew with each message, which the original forgets to do.
 
-use greylatch_core::{Decision, Seconds};
+use greylatch_core::{Attempt, Decision, Field, Seconds};
 use greylatch_rules::{AclJudgement, Properties};
 use greylatch_wording::PassCause;
 
@@ -48,6 +48,8 @@ pub(crate) struct AclRecipient {
     pub(crate) acl: Vec<u8>,
     /// How long it had waited.
     pub(crate) elapsed: Seconds,
+    /// It was held for it: how long it is remembered that it has sat that through.
+    pub(crate) sat_through: Option<Seconds>,
 }
 
 impl AclRecipient {
@@ -58,7 +60,17 @@ impl AclRecipient {
             line: None,
             acl: Vec::new(),
             elapsed: Seconds(0),
+            sat_through: None,
         }
+    }
+
+    /// The attempt on this recipient alone, of that on the whole message.
+    pub(crate) fn attempt(&self, whole: &Attempt) -> Attempt {
+        let address = &self.address[..];
+        let bare = address.strip_prefix(b"<").unwrap_or(address);
+        let mut one = whole.clone();
+        one.set(Field::Recipient, bare.strip_suffix(b">").unwrap_or(bare));
+        one
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct AclCase<'a> {
     accepted: u64,
     /// It is only asked what would be: nothing is counted.
     asked_only: bool,
+    /// Its client has not yet failed to wait for an answer; `None` where it cannot be made to.
+    patient: Option<bool>,
 }
 
 /// Who this host is, where the MTA does not say.
@@ -86,6 +88,7 @@ impl<'a> AclCase<'a> {
             own_address: address.unwrap_or_default().into_bytes(),
             accepted: u64::try_from(message.recipients.len()).unwrap_or(u64::MAX),
             asked_only: false,
+            patient: None,
         }
     }
 
@@ -95,6 +98,11 @@ impl<'a> AclCase<'a> {
             host: name.unwrap_or(self.host),
             ..self
         }
+    }
+
+    /// The same, of which this is known to clauses of a tarpit.
+    pub(crate) fn patient(self, patient: Option<bool>) -> Self {
+        Self { patient, ..self }
     }
 
     /// The same, of which it is only asked what would become of it.
@@ -177,6 +185,7 @@ impl<'a> AclCase<'a> {
                 Next::Need(Fact::Ratelimit { class, key }) => {
                     told = self.count(acl, class, key, &mut overflows);
                 }
+                Next::Need(Fact::Tarpit(_)) => told = self.patient,
                 Next::Need(fact) => told = inquiry.look_up(&fact, &about).await,
             }
         }

@@ -4,6 +4,7 @@
 //! Source: greylist.conf(5); milter-greylist 4.6.4 as observed by running it.
 
 mod ending;
+mod held;
 mod judged;
 mod look;
 mod telling;
@@ -14,6 +15,8 @@ use greylatch_core::{Attempt, Decision, Field, Outcome, Reason, Ruling, Stage, V
 use greylatch_rules::{AclAction, AclJudgement, AclStage, Fact, MailStatus};
 use greylatch_wording::PassCause;
 
+pub(super) use self::held::Sitting;
+use self::held::is_tarpit;
 use self::judged::Judged;
 use super::{Case, Desk, Visitor};
 use crate::acl::{Accepted, Acl, AclCase, AclMessage, AclRecipient, Place};
@@ -48,7 +51,9 @@ impl Desk {
         };
         let mut inquiry = self.facts.inquiry(&mut visitor.message.findings);
         let name = unbracketed((attempt, client), acl, &mut inquiry).await;
-        let seen = AclCase::new((attempt, client), case.now, &visitor.message, &place).named(name);
+        let seen = AclCase::new((attempt, client), case.now, &visitor.message, &place)
+            .named(name)
+            .patient(self.is_patient(&case));
         match attempt.stage() {
             Stage::Rcpt => self.recipient_by_acl(visitor, &case, (&seen, acl)).await,
             Stage::EndOfMessage => self.message_by_acl(visitor, &case, (&seen, acl)).await,
@@ -78,10 +83,16 @@ impl Desk {
             return Verdict::Pass { header: None };
         }
         message.properties.next_recipient();
-        let judgement = self
+        let mut judgement = self
             .judge_at(AclStage::Rcpt, case, (seen, acl), message)
             .await;
-        let ruling = self.narrowed(self.acl_ruling(acl, &judgement));
+        let (ruling, sat_through) = if is_tarpit(&judgement) {
+            let rule = (acl, &mut judgement);
+            self.held(case, rule, &mut visitor.sitting).await
+        } else {
+            (self.acl_ruling(acl, &judgement), None)
+        };
+        let ruling = self.narrowed(ruling);
         let decision = self.settle(case, &ruling).await;
         self.observer.count(decision.reason);
         let judged = Judged {
@@ -93,7 +104,11 @@ impl Desk {
         let mut verdict = judged.verdict(acl.settings().quiet, self.settings.learning);
         if matches!(verdict, Verdict::Pass { .. }) {
             self.tell(&judged);
-            message.accept(judged.recipient(recipient), judged.accepted());
+            let accepted = AclRecipient {
+                sat_through,
+                ..judged.recipient(recipient)
+            };
+            message.accept(accepted, judged.accepted());
         } else if is_put_off(case.attempt, acl, &decision) {
             message.accept(judged.recipient(recipient), Accepted::Silently);
             message.put_off(&judgement, &decision);

@@ -113,7 +113,7 @@ fn event(case: &Case<'_>, decision: &Decision, before: Option<Entry>) -> Option<
 /// The sender as milter-greylist knows it: what stands behind the last `=`.
 ///
 /// Source: milter-greylist 4.6.4 as observed by running it.
-fn untagged(sender: &[u8]) -> &[u8] {
+pub(super) fn untagged(sender: &[u8]) -> &[u8] {
     let behind = sender.rsplit(|byte| *byte == b'=').next();
     behind.unwrap_or(sender)
 }

@@ -2,7 +2,7 @@
 //! the message gets.
 
 use greylatch_core::{
-    Amendment, Attempt, Decision, Field, NewHeader, Outcome, Reason, Ruling, Seconds, Verdict,
+    Amendment, Attempt, Decision, NewHeader, Outcome, Reason, Ruling, Seconds, Verdict,
 };
 use greylatch_rules::{AclAction, AclStage};
 use greylatch_wording::{Escaping, MilterGreylistLine};
@@ -62,7 +62,10 @@ impl Desk {
             None => self.tell(&judged),
         }
         match judged.verdict(acl.settings().quiet, self.settings.learning) {
-            Verdict::Pass { .. } => Verdict::Amend(self.amendments(&judged, case, acl, &message)),
+            Verdict::Pass { .. } => {
+                self.have_sat_through(case, &message.recipients).await;
+                Verdict::Amend(self.amendments(&judged, case, acl, &message))
+            }
             turned_away => {
                 for recipient in message.recipients.iter().rev() {
                     judged.report_turned_away(acl, &recipient.address);
@@ -177,10 +180,7 @@ impl Desk {
     ) -> Vec<Decision> {
         let mut decisions = Vec::with_capacity(recipients.len());
         for recipient in recipients {
-            let address = &recipient.address[..];
-            let bare = address.strip_prefix(b"<").unwrap_or(address);
-            let mut one = case.attempt.clone();
-            one.set(Field::Recipient, bare.strip_suffix(b">").unwrap_or(bare));
+            let one = recipient.attempt(case.attempt);
             let of_one = Case {
                 attempt: &one,
                 ..*case

@@ -97,6 +97,7 @@ impl Judged<'_> {
             line: self.judgement.line,
             acl: rule_id(self.judgement),
             elapsed: self.decision.waited,
+            sat_through: None,
         }
     }
 

@@ -33,6 +33,7 @@ impl Desk {
         let message = AclMessage::default();
         let seen = AclCase::new((case.attempt, client), case.now, &message, &place)
             .named(name)
+            .patient(self.is_patient(case))
             .asked_only();
         if let Some(bypass) = self
             .bypassed(case.attempt, (&seen, acl), &mut inquiry)

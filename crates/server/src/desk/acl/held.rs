@@ -1,0 +1,127 @@
+//! Recipients whose rule is a tarpit: who is held, and what that is good for at the end of the message.
+
+use greylatch_core::{Field, Outcome, PeerEvent, PeerTriplet, Reason, Ruling, Seconds, decide};
+use greylatch_exchange::{DumpRow, RowKind};
+use greylatch_rules::{AclAction, AclJudgement, ClauseKind, TARPIT_MAX, TarpitScope, Why};
+
+use super::{Case, Desk};
+use crate::acl::{Acl, AclRecipient};
+use crate::desk::neighbours::untagged;
+use crate::tarpit::Hold;
+
+/// What a connection knows of its tarpits.
+#[derive(Default)]
+pub(in crate::desk) struct Sitting {
+    /// How long it has been held in all.
+    sat: Seconds,
+    /// How long it is to be held now.
+    pub(in crate::desk) hold: Option<Hold>,
+}
+
+impl Desk {
+    /// Whether the client may yet be held; `None` where it cannot be: by no other protocol does an
+    /// MTA wait, and tell the end of the message.
+    pub(super) fn is_patient(&self, case: &Case<'_>) -> Option<bool> {
+        if case.attempt.message() == 0 {
+            return None;
+        }
+        Some(!self.tarpit.is_impatient(&self.triplet(case)?, case.now))
+    }
+
+    /// The ruling on a recipient whose rule is a tarpit, by which the client is held or, if that
+    /// cannot be or need not be, greylisted; with how long it is remembered that it has sat through.
+    pub(super) async fn held(
+        &self,
+        case: &Case<'_>,
+        (acl, judgement): (&Acl, &mut AclJudgement),
+        sitting: &mut Sitting,
+    ) -> (Ruling, Option<Seconds>) {
+        let terms = acl.terms(judgement, self.settings.waiting_per_network);
+        let greylisted = Ruling::Greylist(terms);
+        let length = judgement.tarpit.unwrap_or(TARPIT_MAX);
+        let is_new = match self.recall(case).await {
+            Ok(memory) => {
+                let decision = decide(&greylisted, &memory, case.now);
+                decision.outcome == Outcome::Defer || decision.reason == Reason::New
+            }
+            Err(_) => false,
+        };
+        if is_new
+            && !self.settings.learning
+            && length <= TARPIT_MAX
+            && let Some(triplet) = self.triplet(case)
+        {
+            let left = match judgement.tarpit_scope {
+                TarpitScope::Session => Seconds((length.0 - sitting.sat.0).max(0)),
+                TarpitScope::Command => length,
+            };
+            let timing = terms.timing;
+            let until = case.now.plus(timing.delay).plus(timing.retry_window);
+            if let Some(hold) = self.tarpit.hold(&triplet, left, until) {
+                sitting.sat = Seconds(sitting.sat.0.saturating_add(left.0));
+                sitting.hold = Some(hold);
+                return (Ruling::Exempt(Reason::Rule), Some(timing.lifetime));
+            }
+        }
+        judgement.action = AclAction::Greylist;
+        (greylisted, None)
+    }
+
+    /// The message has come to its end: who was held for it has sat that through.
+    pub(super) async fn have_sat_through(&self, case: &Case<'_>, recipients: &[AclRecipient]) {
+        for recipient in recipients {
+            let Some(lifetime) = recipient.sat_through else {
+                continue;
+            };
+            let one = recipient.attempt(case.attempt);
+            let of_one = Case {
+                attempt: &one,
+                ..*case
+            };
+            if let Some(triplet) = self.triplet(&of_one) {
+                self.tarpit.sat_through(&triplet);
+            }
+            if lifetime.0 > 0 {
+                self.remember_patience(&of_one, lifetime).await;
+            }
+        }
+    }
+
+    /// Remembers a triplet as one that has passed, here and at the peers.
+    async fn remember_patience(&self, case: &Case<'_>, lifetime: Seconds) {
+        let Some(client) = case.client else {
+            return;
+        };
+        let expires = case.now.plus(lifetime);
+        let triplet = PeerTriplet {
+            client,
+            sender: untagged(case.attempt.text(Field::Sender)).to_vec(),
+            recipient: case.attempt.text(Field::Recipient).to_vec(),
+        };
+        let row = DumpRow {
+            client,
+            sender: case.attempt.text(Field::Sender).to_vec(),
+            recipient: triplet.recipient.clone(),
+            when: expires,
+            kind: RowKind::Auto,
+        };
+        match self.merge(&row).await {
+            Ok(_) => self.peers.tell(
+                &PeerEvent::Accepted {
+                    triplet,
+                    was: case.now,
+                    expires: Some(expires),
+                },
+                &self.observer,
+            ),
+            Err(error) => self.observer.store_failed(&error),
+        }
+    }
+}
+
+/// Whether the rule that decided makes the client wait.
+pub(super) fn is_tarpit(judgement: &AclJudgement) -> bool {
+    let is_one = |why: &Why| why.kind == ClauseKind::Tarpit && !why.negated;
+    let lets_pass = matches!(judgement.action, AclAction::Whitelist | AclAction::Greylist);
+    lets_pass && judgement.whys.iter().any(is_one)
+}
