@@ -128,6 +128,24 @@ fn is_c(answers: &[String]) -> Result<()> {
 }
 
 #[test]
+fn ask_tells_of_who_sits_it_through() -> Result<()> {
+    let folder = scratch_folder()?;
+    let host = GreylistHost::start(Whose::Ours, folder.path(), RULES, None)?;
+    let ask = || -> Result<String> {
+        let told = host.tool("ask", &[CLIENT, "a@x.example", "b@y.example"])?;
+        Ok(String::from_utf8_lossy(&told.stdout).into_owned())
+    };
+    let told = ask()?;
+    ensure!(told.starts_with("passes: rule\n"), "{told}");
+    ensure!(told.contains("whitelist tarpit 2s"), "{told}");
+    drop(ask_in_vain(folder.path(), "b@y.example")?);
+    let told = ask()?;
+    ensure!(told.starts_with("is deferred: new\n"), "{told}");
+    host.stop()?;
+    Ok(())
+}
+
+#[test]
 fn with_the_scope_of_a_command_each_recipient_is_held() -> Result<()> {
     let folder = scratch_folder()?;
     let rules = format!("tarpit_scope command\n{RULES}");

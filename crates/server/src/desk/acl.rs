@@ -51,9 +51,14 @@ impl Desk {
         };
         let mut inquiry = self.facts.inquiry(&mut visitor.message.findings);
         let name = unbracketed((attempt, client), acl, &mut inquiry).await;
+        // A milter's MTA alone waits, and tells the end of a message.
+        let patient = match number {
+            0 => None,
+            _ => self.is_patient(&case),
+        };
         let seen = AclCase::new((attempt, client), case.now, &visitor.message, &place)
             .named(name)
-            .patient(self.is_patient(&case));
+            .patient(patient);
         match attempt.stage() {
             Stage::Rcpt => self.recipient_by_acl(visitor, &case, (&seen, acl)).await,
             Stage::EndOfMessage => self.message_by_acl(visitor, &case, (&seen, acl)).await,

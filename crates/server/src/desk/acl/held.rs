@@ -1,6 +1,8 @@
 //! Recipients whose rule is a tarpit: who is held, and what that is good for at the end of the message.
 
-use greylatch_core::{Field, Outcome, PeerEvent, PeerTriplet, Reason, Ruling, Seconds, decide};
+use greylatch_core::{
+    Decision, Field, Outcome, PeerEvent, PeerTriplet, Reason, Ruling, Seconds, decide,
+};
 use greylatch_exchange::{DumpRow, RowKind};
 use greylatch_rules::{AclAction, AclJudgement, ClauseKind, TARPIT_MAX, TarpitScope, Why};
 
@@ -19,12 +21,8 @@ pub(in crate::desk) struct Sitting {
 }
 
 impl Desk {
-    /// Whether the client may yet be held; `None` where it cannot be: by no other protocol does an
-    /// MTA wait, and tell the end of the message.
+    /// Whether the client may yet be held; `None` where nothing is known of it.
     pub(super) fn is_patient(&self, case: &Case<'_>) -> Option<bool> {
-        if case.attempt.message() == 0 {
-            return None;
-        }
         Some(!self.tarpit.is_impatient(&self.triplet(case)?, case.now))
     }
 
@@ -39,14 +37,12 @@ impl Desk {
         let terms = acl.terms(judgement, self.settings.waiting_per_network);
         let greylisted = Ruling::Greylist(terms);
         let length = judgement.tarpit.unwrap_or(TARPIT_MAX);
-        let is_new = match self.recall(case).await {
-            Ok(memory) => {
-                let decision = decide(&greylisted, &memory, case.now);
-                decision.outcome == Outcome::Defer || decision.reason == Reason::New
-            }
+        // Without memory, what is to be done is said where one greylists.
+        let has_to = match self.recall(case).await {
+            Ok(memory) => has_to_sit(&decide(&greylisted, &memory, case.now)),
             Err(_) => false,
         };
-        if is_new
+        if has_to
             && !self.settings.learning
             && length <= TARPIT_MAX
             && let Some(triplet) = self.triplet(case)
@@ -117,6 +113,11 @@ impl Desk {
             Err(error) => self.observer.store_failed(&error),
         }
     }
+}
+
+/// Whether memory lets nobody pass, whom greylisting decides on so.
+pub(super) fn has_to_sit(decision: &Decision) -> bool {
+    decision.outcome == Outcome::Defer || decision.reason == Reason::New
 }
 
 /// Whether the rule that decided makes the client wait.

@@ -7,6 +7,7 @@ use greylatch_core::{
 use greylatch_rules::{AclStage, Properties};
 use greylatch_store::StoreError;
 
+use super::held::{has_to_sit, is_tarpit};
 use super::judged::Judged;
 use super::unbracketed;
 use crate::acl::{Acl, AclCase, AclMessage, Place};
@@ -46,8 +47,18 @@ impl Desk {
         let (judgement, _) = seen
             .judge(acl, stage, Properties::default(), &mut inquiry)
             .await;
-        let ruling = self.narrowed(self.acl_ruling(acl, &judgement));
         let memory = self.recall(case).await?;
+        let ruling = if is_tarpit(&judgement) {
+            let terms = acl.terms(&judgement, self.settings.waiting_per_network);
+            let greylisted = Ruling::Greylist(terms);
+            match has_to_sit(&decide(&greylisted, &memory, case.now)) {
+                true => Ruling::Exempt(Reason::Rule),
+                false => greylisted,
+            }
+        } else {
+            self.acl_ruling(acl, &judgement)
+        };
+        let ruling = self.narrowed(ruling);
         let decision = Decision {
             change: Change::default(),
             ..decide(&ruling, &memory, case.now)
