@@ -171,13 +171,6 @@ impl<'a> Reader<'a> {
         self.end()
     }
 
-    /// That a clause is read, and rests on a fact that nobody finds out.
-    pub(super) fn never_known(&mut self, word: &str) {
-        self.differences.push(format!(
-            "{word} is not found out here, so the rule never matches"
-        ));
-    }
-
     /// That nothing more stands here.
     pub(super) fn end(&mut self) -> Result<(), Fault> {
         match self.cursor.peek() {
