@@ -18,6 +18,10 @@ use mailboxes::MailboxIndex;
 use networks::NetworkIndex;
 use patterns::PatternIndex;
 
+/// Texts of an administrator. What a client says is only looked up, never put in, so nobody can
+/// make it slow, and a hash that is quick suffices.
+type TextMap<T> = HashMap<Box<[u8]>, T, foldhash::fast::RandomState>;
+
 /// The position of a rule; smaller ones come first.
 pub(crate) type Position = u32;
 
@@ -194,7 +198,7 @@ impl Tables {
 #[derive(Default)]
 struct Values {
     null: Owners,
-    exact_domains: HashMap<Box<[u8]>, Owners>,
+    exact_domains: TextMap<Owners>,
     domains: DomainIndex,
     mailboxes: MailboxIndex,
     patterns: PatternIndex,

@@ -2,6 +2,8 @@
 
 use greylatch_core::{Change, EntryChange, Memory};
 
+use smallvec::SmallVec;
+
 use crate::format::{RecordKey, Stored};
 use crate::key::{Keys, Kind};
 
@@ -13,6 +15,9 @@ pub(crate) struct Write {
     /// The bytes of `new`.
     pub(crate) bytes: Vec<u8>,
 }
+
+/// What one attempt writes.
+pub(crate) type Writes = SmallVec<[Write; 2]>;
 
 /// The keys of all records that a change touches.
 pub(crate) fn touched(keys: &Keys, change: &Change) -> impl Iterator<Item = RecordKey> {
@@ -33,8 +38,8 @@ pub(crate) fn compare<E>(
     seen: &Memory,
     change: &Change,
     mut read: impl FnMut(&RecordKey) -> Result<Option<Stored>, E>,
-) -> Result<Option<Vec<Write>>, E> {
-    let mut writes = Vec::with_capacity(2);
+) -> Result<Option<Writes>, E> {
+    let mut writes = Writes::new();
     for key in touched(keys, change) {
         let old = read(&key)?;
         let (expected, new, text): (_, _, &[&[u8]]) = match key.bytes()[0] {

@@ -19,21 +19,23 @@ mod flush;
 mod gate;
 mod journal;
 mod keeper;
+mod phase;
 mod place;
 mod rotate;
 mod seen;
 mod stripes;
+mod torn;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use greylatch_core::{Census, Change, Memory, Page, Query, Record, Timestamp};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use self::engine::{Engine, Told, Written};
-use self::keeper::{Keeper, Phase};
+use self::keeper::Keeper;
+use self::phase::Life;
 use crate::error::StoreError;
 use crate::key::Keys;
 use crate::store::{Commit, Store};
@@ -94,7 +96,7 @@ pub enum Sync {
 
 /// A store in a directory of this host.
 pub struct Embedded {
-    phase: watch::Receiver<Phase>,
+    life: Arc<Life>,
     keeper: Keeper,
     open_wait: Duration,
 }
@@ -105,28 +107,34 @@ impl Embedded {
     #[must_use]
     pub fn start(options: EmbeddedOptions) -> Self {
         let open_wait = options.open_wait;
-        let (keeper, phase) = Keeper::start(options);
+        let (keeper, life) = Keeper::start(options);
         Self {
-            phase,
+            life,
             keeper,
             open_wait,
         }
     }
 
     async fn engine(&self) -> Result<Arc<Engine>, StoreError> {
-        if let Some(engine) = self.phase.borrow().engine()? {
-            return engine.usable();
+        if let Some(engine) = self.life.phase().engine()? {
+            return Ok(Arc::clone(engine));
         }
-        let mut phase = self.phase.clone();
-        let opened = timeout(self.open_wait, phase.wait_for(|now| !now.is_opening())).await;
-        match opened {
+        match timeout(self.open_wait, self.life.opened()).await {
+            Ok(phase) => phase.engine()?.cloned().ok_or(StoreError::Opening),
             Err(_) => Err(StoreError::Opening),
-            Ok(Err(_)) => Err(StoreError::Closed),
-            Ok(Ok(now)) => match now.engine()? {
-                Some(engine) => engine.usable(),
-                None => Err(StoreError::Opening),
-            },
         }
+    }
+
+    /// What is remembered, if it is in memory; what could be told is noted.
+    fn recall_hot(
+        &self,
+        keys: &Keys,
+        enough: impl Fn(&Memory) -> bool,
+        told: &mut Told,
+    ) -> Result<Option<Memory>, StoreError> {
+        let phase = self.life.phase();
+        let engine = phase.engine()?;
+        Ok(engine.and_then(|engine| engine.recall_hot(keys, enough, told)))
     }
 
     async fn write(&self, records: &[Record], keep: bool) -> Result<u64, StoreError> {
@@ -162,11 +170,11 @@ impl Store for Embedded {
         keys: &Keys,
         enough: impl Fn(&Memory) -> bool + Send,
     ) -> Result<Memory, StoreError> {
-        let engine = self.engine().await?;
         let mut told = Told::default();
-        if let Some(memory) = engine.recall_hot(keys, &enough, &mut told) {
+        if let Some(memory) = self.recall_hot(keys, &enough, &mut told)? {
             return Ok(memory);
         }
+        let engine = self.engine().await?;
         let _inside = engine.gate.enter().await?;
         engine.recall(keys, enough, &told)
     }
@@ -225,6 +233,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::fault::Fault;
+    use super::phase::Phase;
     use super::*;
     use crate::key::Keying;
 
@@ -359,15 +368,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_attempt_does_not_wait_for_ever_for_the_store_to_open() {
         let below = TempDir::new().expect("a directory");
-        let (never, phase) = watch::channel(Phase::Opening);
+        let life = Arc::new(Life::new());
         let options = EmbeddedOptions::at(below.path());
         let store = Embedded {
-            phase,
+            life: Arc::clone(&life),
             open_wait: options.open_wait,
             keeper: Keeper::start(options).0,
         };
         assert_eq!(store.ping().await, Err(StoreError::Opening));
-        drop(never);
+        life.enter(Phase::Closed);
         assert_eq!(store.ping().await, Err(StoreError::Closed));
     }
 

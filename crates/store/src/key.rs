@@ -5,6 +5,10 @@
 
 use greylatch_core::{Network, Triplet};
 use sha1::{Digest, Sha1};
+use smallvec::SmallVec;
+
+/// Most keys are made of no more, so that nothing is allocated for them.
+const USUAL_BYTES: usize = 256;
 
 /// The key of one record of one [`Kind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,8 +117,7 @@ impl Keying {
     }
 
     fn hash(&self, kind: Kind, fields: &[&[u8]]) -> Key {
-        let length: usize = fields.iter().map(|field| field.len() + 4).sum();
-        let mut input = Vec::with_capacity(length + 1);
+        let mut input = SmallVec::<[u8; USUAL_BYTES]>::new();
         input.push(kind as u8);
         for field in fields {
             let length = u32::try_from(field.len()).unwrap_or(u32::MAX);

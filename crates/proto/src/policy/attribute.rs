@@ -18,13 +18,25 @@ pub(super) enum Attribute {
 }
 
 impl Attribute {
-    /// The attribute of this name; any other is to be ignored.
+    /// The attribute of this name; any other is to be ignored. Compiled to a tree of comparisons,
+    /// where a search in [`FIELDS`] compares with every name.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
         match name {
             b"request" => Some(Self::Request),
             b"protocol_state" => Some(Self::ProtocolState),
             b"etrn_domain" => Some(Self::EtrnDomain),
-            _ => field_named(name).map(Self::Field),
+            b"client_address" => Some(Self::Field(Field::ClientAddress)),
+            b"client_name" => Some(Self::Field(Field::ClientName)),
+            b"helo_name" => Some(Self::Field(Field::Helo)),
+            b"sender" => Some(Self::Field(Field::Sender)),
+            b"recipient" => Some(Self::Field(Field::Recipient)),
+            b"recipient_count" => Some(Self::Field(Field::RecipientCount)),
+            b"queue_id" => Some(Self::Field(Field::QueueId)),
+            b"instance" => Some(Self::Field(Field::Instance)),
+            b"sasl_username" => Some(Self::Field(Field::Login)),
+            b"encryption_protocol" => Some(Self::Field(Field::TlsProtocol)),
+            b"policy_test_time" => Some(Self::Field(Field::TestTime)),
+            _ => None,
         }
     }
 }
@@ -43,13 +55,6 @@ pub(crate) const FIELDS: [(&str, Field); 11] = [
     ("encryption_protocol", Field::TlsProtocol),
     ("policy_test_time", Field::TestTime),
 ];
-
-fn field_named(name: &[u8]) -> Option<Field> {
-    FIELDS
-        .iter()
-        .find(|(known, _)| known.as_bytes() == name)
-        .map(|(_, field)| *field)
-}
 
 /// The `protocol_state` of a stage; of those that several stand for, one of them.
 pub(super) fn stage_name(stage: Stage) -> &'static str {
@@ -76,6 +81,17 @@ pub(super) fn stage_named(state: &[u8]) -> Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_field_names_it() {
+        for (name, field) in FIELDS {
+            let named = Attribute::named(name.as_bytes());
+            assert_eq!(named, Some(Attribute::Field(field)), "{name}");
+        }
+        for (name, field) in [("client_nam", None), ("client_names", None), ("", None)] {
+            assert_eq!(Attribute::named(name.as_bytes()), field, "{name}");
+        }
+    }
 
     #[test]
     fn the_name_of_a_stage_names_it() {

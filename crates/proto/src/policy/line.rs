@@ -3,8 +3,6 @@
 //! Source: Postgrey 1.37 as observed by running it: leading `=` are skipped, the value begins
 //! behind the first `=` that has a name before it, nothing is trimmed, values are cut.
 
-use memchr::memchr;
-
 /// What a complete line says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
@@ -47,7 +45,9 @@ impl<'a> Line<'a> {
             .position(|byte| *byte != b'=')
             .and_then(|start| line.get(start..))
             .unwrap_or_default();
-        let split = memchr(b'=', named).and_then(|end| named.split_at_checked(end));
+        // Names are short: to look at each byte costs less than to set out for a search.
+        let end = named.iter().position(|byte| *byte == b'=');
+        let split = end.and_then(|end| named.split_at_checked(end));
         match split {
             Some((name, value)) => Self::Attribute {
                 name,

@@ -1,12 +1,10 @@
 //! Domains by their name: a value matches when it is the domain or ends in a dot and it.
 
-use std::collections::HashMap;
-
-use super::{Found, Owner, Owners};
+use super::{Found, Owner, Owners, TextMap};
 
 #[derive(Default)]
 pub(super) struct DomainIndex {
-    names: HashMap<Box<[u8]>, Owners>,
+    names: TextMap<Owners>,
     /// Whether some name is so long; endings of other lengths need no look.
     lengths: Vec<bool>,
 }

@@ -1,12 +1,10 @@
 //! Mailboxes by user and domain, extensions of the user included.
 
-use std::collections::HashMap;
-
-use super::{Found, Owner, Owners};
+use super::{Found, Owner, Owners, TextMap};
 
 #[derive(Default)]
 pub(super) struct MailboxIndex {
-    users: HashMap<Box<[u8]>, User>,
+    users: TextMap<User>,
     /// Length of the longest user; longer beginnings of a value need no look.
     longest: usize,
 }
@@ -14,7 +12,7 @@ pub(super) struct MailboxIndex {
 #[derive(Default)]
 struct User {
     anywhere: Owners,
-    at: HashMap<Box<[u8]>, Owners>,
+    at: TextMap<Owners>,
 }
 
 impl MailboxIndex {

@@ -5,36 +5,59 @@
 //! 25 bytes each here, where a general cache of the same content takes 60 with its keys, links and
 //! table. It is a table of small sets; a key belongs to one set, and in a full set one that was not
 //! asked for since the others were gives way.
+//!
+//! Reading takes no lock: a set is in no other cache of the machine, and a locked instruction there
+//! holds up everything behind it. Who reads looks at the set's version before and after.
+//!
+//! Source: H.-J. Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", MSPC
+//! 2012, figure 6.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::{ArcSwap, Guard};
 use greylatch_core::{ClientRecord, Entry, Standing, Timestamp};
 
 use crate::format::{RecordKey, Stored, seconds};
 
 pub(super) struct HotCache {
-    table: RwLock<Table>,
+    table: ArcSwap<Table>,
     /// Keeps anybody from choosing where keys fall, or which are told from one another.
     secret: u64,
 }
 
+/// The cache as it is now, for several looks.
+pub(super) struct Look<'a> {
+    cache: &'a HotCache,
+    table: Guard<Arc<Table>>,
+}
+
 struct Table {
-    sets: Box<[Mutex<Set>]>,
+    sets: Box<[Set]>,
+    /// Who writes into a set holds one of these.
+    writing: [Mutex<()>; WRITERS],
 }
 
 /// Eight records; the tags stand together, as they are looked through.
 #[derive(Default)]
 struct Set {
-    tags: [u64; WAYS],
-    values: [[u32; 4]; WAYS],
+    /// Odd while somebody writes.
+    version: AtomicU32,
     /// A bit for each that was asked for lately.
-    asked: u8,
+    asked: AtomicU8,
     /// Where the next victim is looked for.
-    hand: u8,
+    hand: AtomicU8,
+    tags: [AtomicU64; WAYS],
+    values: [[AtomicU64; 2]; WAYS],
 }
 
 const WAYS: usize = 8;
+
+const WRITERS: usize = 64;
+
+/// A set that is written to at each of so many looks is taken for one that does not have the key.
+const LOOKS: u32 = 8;
 
 /// The lowest bits of a tag say what the value is; 0 is an empty place.
 const KIND_BITS: u32 = 3;
@@ -43,7 +66,7 @@ const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
 impl HotCache {
     pub(super) fn new(entries_max: usize) -> Self {
         Self {
-            table: RwLock::new(Table::new(entries_max)),
+            table: ArcSwap::from_pointee(Table::new(entries_max)),
             secret: RandomState::new().hash_one(0) | 1,
         }
     }
@@ -51,27 +74,24 @@ impl HotCache {
     /// Makes room for so many entries, if there is less; what was held is read again.
     pub(super) fn grow_to(&self, entries: u64) {
         let entries = usize::try_from(entries).unwrap_or(usize::MAX);
-        let capacity = self.with_table(Table::capacity);
+        let capacity = self.table.load().capacity();
         if entries > capacity {
+            // What is set meanwhile may go into the old table: then the new one has no such key.
             let larger = Table::new(entries.max(capacity + capacity / 4));
-            *self.table.write().unwrap_or_else(PoisonError::into_inner) = larger;
+            self.table.store(Arc::new(larger));
         }
     }
 
-    /// `Some(None)`: there is no such record.
-    pub(super) fn get(&self, key: &RecordKey) -> Option<Option<Stored>> {
-        let place = self.place(key);
-        self.with_table(|table| table.set(place).get(place.tag))
+    pub(super) fn look(&self) -> Look<'_> {
+        Look {
+            cache: self,
+            table: self.table.load(),
+        }
     }
 
     pub(super) fn set(&self, key: RecordKey, stored: Option<Stored>) {
-        let place = self.place(&key);
         let (kind, value) = pack(stored);
-        self.with_table(|table| table.set(place).put(place.tag, kind, value));
-    }
-
-    fn with_table<T>(&self, of: impl FnOnce(&Table) -> T) -> T {
-        of(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+        self.table.load().put(self.place(&key), kind, value);
     }
 
     /// Set and tag come from different halves of the key, which is a hash already: one record is
@@ -100,11 +120,20 @@ struct Place {
     tag: u64,
 }
 
+impl Look<'_> {
+    /// `Some(None)`: there is no such record.
+    pub(super) fn get(&self, key: &RecordKey) -> Option<Option<Stored>> {
+        let place = self.cache.place(key);
+        self.table.sets[self.table.index(place)].get(place.tag)
+    }
+}
+
 impl Table {
     fn new(entries: usize) -> Self {
         let sets = entries.div_ceil(WAYS).max(1);
         Self {
-            sets: (0..sets).map(|_| Mutex::default()).collect(),
+            sets: (0..sets).map(|_| Set::default()).collect(),
+            writing: [const { Mutex::new(()) }; WRITERS],
         }
     }
 
@@ -112,44 +141,101 @@ impl Table {
         self.sets.len() * WAYS
     }
 
-    fn set(&self, place: Place) -> MutexGuard<'_, Set> {
+    fn index(&self, place: Place) -> usize {
         let wide = u128::from(place.set) * self.sets.len() as u128;
-        let at = usize::try_from(wide >> 64).unwrap_or(0);
-        // A record is whole between any two statements: a panic elsewhere leaves it usable.
-        self.sets[at].lock().unwrap_or_else(PoisonError::into_inner)
+        usize::try_from(wide >> 64).unwrap_or(0)
+    }
+
+    fn put(&self, place: Place, kind: u64, value: [u32; 4]) {
+        let at = self.index(place);
+        // The lock guards no value of its own.
+        let _alone = self.writing[at % WRITERS]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.sets[at].put(place.tag, kind, value);
     }
 }
 
 impl Set {
-    fn get(&mut self, tag: u64) -> Option<Option<Stored>> {
-        let at = self.find(tag)?;
-        self.asked |= 1 << at;
-        Some(unpack(self.tags[at] & KIND_MASK, self.values[at]))
+    fn get(&self, tag: u64) -> Option<Option<Stored>> {
+        (0..LOOKS).find_map(|_| self.try_get(tag)).flatten()
     }
 
-    fn put(&mut self, tag: u64, kind: u64, value: [u32; 4]) {
+    /// The outer `None`: somebody writes.
+    fn try_get(&self, tag: u64) -> Option<Option<Option<Stored>>> {
+        let before = self.version.load(Ordering::Acquire);
+        let found = self.find(tag).map(|at| {
+            let kind = self.tags[at].load(Ordering::Relaxed) & KIND_MASK;
+            (at, kind, self.value(at))
+        });
+        fence(Ordering::Acquire);
+        if before % 2 == 1 || self.version.load(Ordering::Relaxed) != before {
+            return None;
+        }
+        Some(found.map(|(at, kind, value)| {
+            self.note_asked(at);
+            unpack(kind, value)
+        }))
+    }
+
+    /// Written only when it changes something. Of two at once one may be lost, which costs at most
+    /// one more look at the disk.
+    fn note_asked(&self, at: usize) {
+        let asked = self.asked.load(Ordering::Relaxed);
+        if asked & 1 << at == 0 {
+            self.asked.store(asked | 1 << at, Ordering::Relaxed);
+        }
+    }
+
+    /// To be called by one at a time.
+    fn put(&self, tag: u64, kind: u64, [first, second, third, fourth]: [u32; 4]) {
         let at = self.find(tag).unwrap_or_else(|| self.victim());
-        self.tags[at] = tag | kind;
-        self.values[at] = value;
+        let version = self.version.load(Ordering::Relaxed);
+        self.version
+            .store(version.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        self.tags[at].store(tag | kind, Ordering::Relaxed);
+        for (half, [low, high]) in self.values[at]
+            .iter()
+            .zip([[first, second], [third, fourth]])
+        {
+            half.store(u64::from(high) << 32 | u64::from(low), Ordering::Relaxed);
+        }
+        self.version
+            .store(version.wrapping_add(2), Ordering::Release);
+    }
+
+    fn value(&self, at: usize) -> [u32; 4] {
+        let [low, high] = self.values[at].each_ref().map(|half| {
+            let half = half.load(Ordering::Relaxed);
+            [half as u32, (half >> 32) as u32]
+        });
+        [low[0], low[1], high[0], high[1]]
     }
 
     fn find(&self, tag: u64) -> Option<usize> {
-        let found = |own: &u64| own & !KIND_MASK == tag && own & KIND_MASK != 0;
-        self.tags.iter().position(found)
+        self.tags.iter().position(|own| {
+            let own = own.load(Ordering::Relaxed);
+            own & !KIND_MASK == tag && own & KIND_MASK != 0
+        })
     }
 
     /// An empty place, else one that was not asked for since all others were.
-    fn victim(&mut self) -> usize {
-        if let Some(empty) = self.tags.iter().position(|tag| tag & KIND_MASK == 0) {
+    fn victim(&self) -> usize {
+        let is_empty = |tag: &AtomicU64| tag.load(Ordering::Relaxed) & KIND_MASK == 0;
+        if let Some(empty) = self.tags.iter().position(is_empty) {
             return empty;
         }
-        if self.asked == u8::MAX {
-            self.asked = 0;
+        let mut asked = self.asked.load(Ordering::Relaxed);
+        if asked == u8::MAX {
+            asked = 0;
+            self.asked.store(0, Ordering::Relaxed);
         }
         loop {
-            let at = usize::from(self.hand) % WAYS;
-            self.hand = self.hand.wrapping_add(1);
-            if self.asked & 1 << at == 0 {
+            let hand = self.hand.load(Ordering::Relaxed);
+            self.hand.store(hand.wrapping_add(1), Ordering::Relaxed);
+            let at = usize::from(hand) % WAYS;
+            if asked & 1 << at == 0 {
                 return at;
             }
         }
@@ -207,6 +293,8 @@ fn unpack(kind: u64, numbers: [u32; 4]) -> Option<Stored> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
     use crate::key::{Key, Kind};
 
@@ -223,7 +311,7 @@ mod tests {
         cache.grow_to(50_000);
         cache.grow_to(10);
         (0..20_000).for_each(|number| cache.set(key(number), None));
-        let held = (0..20_000).filter(|number| cache.get(&key(*number)).is_some());
+        let held = (0..20_000).filter(|number| cache.look().get(&key(*number)).is_some());
         assert!(held.count() > 19_000);
     }
 
@@ -233,11 +321,11 @@ mod tests {
         for number in 0..100_000 {
             cache.set(key(number), None);
             // A few hundred are asked for all the time.
-            cache.get(&key(number % 500));
+            cache.look().get(&key(number % 500));
         }
-        let held = (0..500).filter(|number| cache.get(&key(*number)).is_some());
+        let held = (0..500).filter(|number| cache.look().get(&key(*number)).is_some());
         assert!(held.count() > 450);
-        let all = (0..100_000).filter(|number| cache.get(&key(*number)).is_some());
+        let all = (0..100_000).filter(|number| cache.look().get(&key(*number)).is_some());
         assert!((9_000..=10_000).contains(&all.count()));
     }
 
@@ -246,9 +334,12 @@ mod tests {
         let cache = HotCache::new(100);
         let bytes = Key::from_bytes([7; 16]);
         cache.set(RecordKey::new(Kind::Client, bytes), None);
-        assert_eq!(cache.get(&RecordKey::new(Kind::Client, bytes)), Some(None));
+        assert_eq!(
+            cache.look().get(&RecordKey::new(Kind::Client, bytes)),
+            Some(None)
+        );
         for kind in [Kind::Network, Kind::Triplet] {
-            assert_eq!(cache.get(&RecordKey::new(kind, bytes)), None);
+            assert_eq!(cache.look().get(&RecordKey::new(kind, bytes)), None);
         }
     }
 
@@ -275,12 +366,47 @@ mod tests {
         let cache = HotCache::new(8);
         for record in records {
             cache.set(key(1), record);
-            assert_eq!(cache.get(&key(1)), Some(record));
+            assert_eq!(cache.look().get(&key(1)), Some(record));
         }
+    }
+
+    /// Writers give both halves of a record the same number; no reader ever sees two.
+    #[test]
+    fn who_reads_while_another_writes_sees_a_whole_record() {
+        let cache = HotCache::new(WAYS);
+        let written = |number: i64| {
+            Stored::Entry(Entry {
+                first: Timestamp(number),
+                last: Timestamp(number),
+                due: Timestamp(number),
+                expires: Timestamp(number),
+                standing: Standing::Proven,
+            })
+        };
+        let done = AtomicU8::new(0);
+        thread::scope(|scope| {
+            for writer in 0..2 {
+                let (cache, done) = (&cache, &done);
+                scope.spawn(move || {
+                    for number in 0..200_000 {
+                        let other = u64::try_from(number % 7).expect("it is small");
+                        cache.set(key(other), Some(written(number * 2 + writer)));
+                    }
+                    done.fetch_add(1, Ordering::Release);
+                });
+            }
+            while done.load(Ordering::Acquire) < 2 {
+                for number in 0..7 {
+                    if let Some(Some(Stored::Entry(seen))) = cache.look().get(&key(number)) {
+                        assert_eq!(Stored::Entry(seen), written(seen.first.0));
+                    }
+                }
+            }
+        });
     }
 
     #[test]
     fn a_record_takes_25_bytes() {
-        assert!(size_of::<Mutex<Set>>() <= 26 * WAYS);
+        assert!(size_of::<Set>() <= 25 * WAYS);
     }
 }

@@ -13,7 +13,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use greylatch_core::{Census, Change, Memory, Record, Timestamp};
 use tokio::time::timeout;
 
-use super::cache::HotCache;
+use super::cache::{HotCache, Look};
 use super::expiry::{Horizon, Purging};
 use super::fault::Fault;
 use super::flush::Flush;
@@ -178,15 +178,15 @@ impl Engine {
         self.syncs.stop();
     }
 
-    /// This engine, unless it has failed or is ending.
-    pub(super) fn usable(self: Arc<Self>) -> Result<Arc<Self>, StoreError> {
+    /// An error once it has failed or is ending.
+    pub(super) fn usable(&self) -> Result<(), StoreError> {
         if let Some(fault) = self.fault.get() {
             return Err(StoreError::Down(fault.to_string()));
         }
         if self.closing.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
-        Ok(self)
+        Ok(())
     }
 
     /// This engine, unless the disk is known not to answer.
@@ -218,8 +218,9 @@ impl Engine {
         enough: impl Fn(&Memory) -> bool,
         told: &mut Told,
     ) -> Option<Memory> {
+        let cache = self.cache.look();
         let mut hot = |key: &RecordKey| {
-            let known = self.hot(key)?;
+            let known = self.hot(&cache, key)?;
             told.note(*key, known);
             Some(known)
         };
@@ -333,8 +334,8 @@ impl Engine {
     }
 
     /// The record as far as it can be told without the disk; the outer `None`: it cannot.
-    fn hot(&self, key: &RecordKey) -> Option<Option<Stored>> {
-        if let Some(known) = self.cache.get(key) {
+    fn hot(&self, cache: &Look<'_>, key: &RecordKey) -> Option<Option<Stored>> {
+        if let Some(known) = cache.get(key) {
             return Some(self.tally.visible(known));
         }
         // It costs less to say so again than to remember it.
@@ -343,7 +344,7 @@ impl Engine {
     }
 
     fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
-        if let Some(known) = self.cache.get(key) {
+        if let Some(known) = self.cache.look().get(key) {
             return Ok(self.tally.visible(known));
         }
         let version = self.stripes.version(key);
@@ -355,7 +356,7 @@ impl Engine {
 
     /// The record as it is told to one who holds its stripe and will set the cache.
     fn read_held(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
-        match self.hot(key) {
+        match self.hot(&self.cache.look(), key) {
             Some(known) => Ok(known),
             None => Ok(self.tally.visible(self.fetch(key)?)),
         }

@@ -13,8 +13,8 @@ use crate::error::StoreError;
 pub(super) struct Gate {
     permits: Semaphore,
     inside: AtomicU32,
-    /// When somebody last came or went, in milliseconds since `start`.
-    moved_ms: AtomicU64,
+    /// When somebody last came, in milliseconds since `start`: whoever is inside came then or before.
+    came_ms: AtomicU64,
     start: Instant,
     patience: Duration,
 }
@@ -30,7 +30,7 @@ impl Gate {
         Self {
             permits: Semaphore::new(inside_max),
             inside: AtomicU32::new(0),
-            moved_ms: AtomicU64::new(0),
+            came_ms: AtomicU64::new(0),
             start: Instant::now(),
             patience,
         }
@@ -39,28 +39,33 @@ impl Gate {
     /// Waits for a turn inside, not longer than the gate's patience, and not at all while
     /// somebody is stuck.
     pub(super) async fn enter(&self) -> Result<Inside<'_>, StoreError> {
-        if self.is_stuck() {
+        let now_ms = self.now_ms();
+        if self.is_stuck_at(now_ms) {
             return Err(StoreError::Stalled);
         }
-        let permit = match self.permits.try_acquire() {
-            Ok(permit) => permit,
-            Err(_) => self.wait().await?,
-        };
-        Ok(self.count(Some(permit)))
+        match self.permits.try_acquire() {
+            Ok(permit) => Ok(self.count(Some(permit), now_ms)),
+            Err(_) => {
+                let permit = self.wait().await?;
+                Ok(self.count(Some(permit), self.now_ms()))
+            }
+        }
     }
 
     /// Comes in beside those who wait their turn: for a thread of the store's own on which
     /// answers wait.
     pub(super) fn enter_aside(&self) -> Inside<'_> {
-        self.count(None)
+        self.count(None, self.now_ms())
     }
 
     /// Whether somebody has been inside for too long.
     pub(super) fn is_stuck(&self) -> bool {
+        self.is_stuck_at(self.now_ms())
+    }
+
+    fn is_stuck_at(&self, now_ms: u64) -> bool {
         self.inside.load(Ordering::Acquire) > 0
-            && self
-                .now_ms()
-                .saturating_sub(self.moved_ms.load(Ordering::Acquire))
+            && now_ms.saturating_sub(self.came_ms.load(Ordering::Acquire))
                 > u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -72,9 +77,9 @@ impl Gate {
         }
     }
 
-    fn count<'a>(&'a self, permit: Option<SemaphorePermit<'a>>) -> Inside<'a> {
+    fn count<'a>(&'a self, permit: Option<SemaphorePermit<'a>>, now_ms: u64) -> Inside<'a> {
         // The time first: nobody may see an old time with somebody inside.
-        self.moved_ms.store(self.now_ms(), Ordering::Release);
+        self.came_ms.store(now_ms, Ordering::Release);
         self.inside.fetch_add(1, Ordering::AcqRel);
         Inside {
             gate: self,
@@ -90,9 +95,6 @@ impl Gate {
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.gate.inside.fetch_sub(1, Ordering::AcqRel);
-        self.gate
-            .moved_ms
-            .store(self.gate.now_ms(), Ordering::Release);
     }
 }
 

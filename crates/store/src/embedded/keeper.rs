@@ -14,36 +14,14 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::EmbeddedOptions;
 use super::engine::Engine;
 use super::fault::Fault;
+use super::phase::{Life, Phase};
+use super::torn::JournalEnds;
 use crate::error::StoreError;
-
-/// Where the store is in its life.
-pub(super) enum Phase {
-    Opening,
-    Open(Arc<Engine>),
-    Down(String),
-    Closed,
-}
-
-impl Phase {
-    /// The engine; `None` while it is being opened for the first time.
-    pub(super) fn engine(&self) -> Result<Option<Arc<Engine>>, StoreError> {
-        match self {
-            Self::Opening => Ok(None),
-            Self::Open(engine) => Ok(Some(Arc::clone(engine))),
-            Self::Down(fault) => Err(StoreError::Down(fault.clone())),
-            Self::Closed => Err(StoreError::Closed),
-        }
-    }
-
-    pub(super) fn is_opening(&self) -> bool {
-        matches!(self, Self::Opening)
-    }
-}
 
 /// What the keeper is told.
 pub(super) enum Order {
@@ -59,9 +37,9 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn start(options: EmbeddedOptions) -> (Self, watch::Receiver<Phase>) {
+    pub(super) fn start(options: EmbeddedOptions) -> (Self, Arc<Life>) {
         let (orders, taken) = channel();
-        let (publish, phase) = watch::channel(Phase::Opening);
+        let life = Arc::new(Life::new());
         let inside_max = options.inside_max.unwrap_or_else(|| {
             Handle::try_current().map_or(1, |runtime| {
                 runtime.metrics().num_workers().saturating_sub(1)
@@ -70,7 +48,7 @@ impl Keeper {
         let keeping = Keeping {
             inside_max: inside_max.max(1),
             options,
-            publish,
+            life: Arc::clone(&life),
             // A keeper that hears only itself has nobody left: engines do not keep it alive.
             taken,
         };
@@ -79,7 +57,7 @@ impl Keeper {
         if let Err(error) = thread.spawn(move || keeping.run(&engines)) {
             tracing::error!(%error, "cannot start the thread that opens the store");
         }
-        (Self { orders }, phase)
+        (Self { orders }, life)
     }
 
     pub(super) async fn close(&self) -> Result<(), StoreError> {
@@ -101,8 +79,15 @@ impl Drop for Keeper {
 struct Keeping {
     options: EmbeddedOptions,
     inside_max: usize,
-    publish: watch::Sender<Phase>,
+    life: Arc<Life>,
     taken: Receiver<Order>,
+}
+
+impl Drop for Keeping {
+    /// However it ended, nobody waits for a store that will never open.
+    fn drop(&mut self) {
+        self.life.enter(Phase::Closed);
+    }
 }
 
 /// Between two tries, doubled from the first to the last.
@@ -128,13 +113,13 @@ impl Keeping {
             let damaged = matches!(fault, Fault::Damaged(_)) && self.set_aside();
             if damaged && pause == PAUSE_FIRST {
                 // The next one begins empty: attempts need only wait a moment.
-                self.publish.send_replace(Phase::Opening);
+                self.life.enter(Phase::Opening);
                 pause *= 2;
                 continue;
             }
-            self.publish.send_replace(Phase::Down(fault.to_string()));
+            self.life.enter(Phase::Down(fault.to_string()));
             if let Some(done) = self.rest(&fault, pause) {
-                self.publish.send_replace(Phase::Closed);
+                self.life.enter(Phase::Closed);
                 // Who has stopped waiting is not told.
                 let _ = done.send(Ok(()));
                 return;
@@ -146,7 +131,10 @@ impl Keeping {
     fn open(&self, orders: &Sender<Order>) -> Result<Arc<Engine>, Fault> {
         let opened = catch_unwind(AssertUnwindSafe(|| {
             prepare(&self.options.directory)?;
-            Engine::open(&self.options, self.inside_max, orders.clone())
+            let journals = JournalEnds::of(&self.options.directory)?;
+            let engine = Engine::open(&self.options, self.inside_max, orders.clone())?;
+            tell_lost(&journals);
+            Ok(engine)
         }));
         // fjall meets some damage with a panic.
         let opened = opened.unwrap_or_else(|_| Err(Fault::Damaged("opening them panicked".into())));
@@ -162,14 +150,14 @@ impl Keeping {
                 return Some(fault);
             }
         };
-        self.publish.send_replace(Phase::Open(Arc::clone(&engine)));
+        self.life.enter(Phase::Open(Arc::clone(&engine)));
         let order = self.taken.recv();
         engine.stop_threads();
         let fault = match &order {
             Ok(Order::Failed) => engine.fault().cloned(),
             _ => None,
         };
-        self.publish.send_replace(match &fault {
+        self.life.enter(match &fault {
             Some(fault) => Phase::Down(fault.to_string()),
             None => Phase::Closed,
         });
@@ -233,6 +221,16 @@ impl Keeping {
             }
         }
         true
+    }
+}
+
+fn tell_lost(journals: &JournalEnds) {
+    for (journal, bytes) in journals.lost() {
+        tracing::warn!(
+            "the journal {} ended in {bytes} bytes that cannot be read, as after a power cut: what \
+             they held is forgotten, and those senders wait once more",
+            journal.display()
+        );
     }
 }
 

@@ -4,9 +4,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use smallvec::SmallVec;
+
 use crate::format::RecordKey;
 
 const STRIPES: usize = 512;
+
+/// An attempt writes no more records.
+const USUAL: usize = 3;
 
 pub(super) struct Stripes(Box<[Stripe]>);
 
@@ -18,7 +23,7 @@ struct Stripe {
 
 /// The stripes of some records, held.
 pub(super) struct Held<'a> {
-    stripes: Vec<(&'a Stripe, MutexGuard<'a, ()>)>,
+    stripes: SmallVec<[(&'a Stripe, MutexGuard<'a, ()>); USUAL]>,
 }
 
 impl Stripes {
@@ -29,7 +34,7 @@ impl Stripes {
     /// Takes the stripes of all these records, each once and in order of their index: two
     /// writers never wait for one another.
     pub(super) fn hold(&self, keys: impl Iterator<Item = RecordKey>) -> Held<'_> {
-        let mut indexes: Vec<usize> = keys.map(|key| index(&key)).collect();
+        let mut indexes: SmallVec<[usize; USUAL]> = keys.map(|key| index(&key)).collect();
         indexes.sort_unstable();
         indexes.dedup();
         let stripes = indexes.into_iter().map(|index| {
