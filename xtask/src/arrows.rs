@@ -60,6 +60,8 @@ const TABLE: &[Arrows] = &[
             &["regex", "fancy-regex"],
             // Networks and the trie that finds them.
             &["ipnet", "prefix-trie"],
+            // A quick hash for texts that only an administrator puts in.
+            &["foldhash"],
             // The organisational domain of a name.
             &["psl"],
             // The grammar of greylist.conf.
@@ -82,6 +84,11 @@ const TABLE: &[Arrows] = &[
             SYSTEM,
             // The embedded store: tree, key hash, filter of keys.
             &["fjall", "blake3", "fastbloom"],
+            // The table of the cache and the open engine, changed while attempts read them; what
+            // one attempt writes, without an allocation.
+            &["arc-swap", "smallvec"],
+            // In tests: a text within a file.
+            &["memchr"],
             // The keys that a Postgrey with --privacy has left.
             &["sha1"],
         ],

@@ -110,31 +110,41 @@ impl PolicyConversation {
     /// Reads up to the end of a request; gives how many bytes it took.
     fn read(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
-        while matches!(self.state, State::Reading) && !rest.is_empty() {
-            let end = memchr(b'\n', rest);
-            let split = end.and_then(|end| rest.split_at_checked(end));
-            let (piece, after) = split.unwrap_or((rest, &[]));
-            self.request_length += piece.len() + usize::from(end.is_some());
-            rest = after.get(1..).unwrap_or_default();
-            if self.request_length > REQUEST_MAX {
-                self.state = State::Broken(ProtocolError::RequestTooLong { max: REQUEST_MAX });
-            } else if end.is_some() {
-                self.take_line(piece);
+        while matches!(self.state, State::Reading) {
+            let Some((piece, after)) = split_line(rest) else {
+                if self.count(rest.len()) {
+                    self.line.push(rest);
+                }
+                return bytes.len();
+            };
+            rest = after;
+            if !self.count(piece.len() + 1) {
+                break;
+            }
+            if self.line.is_empty() {
+                self.take(Line::read(piece));
             } else {
                 self.line.push(piece);
+                let mut line = std::mem::take(&mut self.line);
+                self.take(line.read());
+                line.clear();
+                self.line = line;
             }
         }
         bytes.len() - rest.len()
     }
 
-    /// Takes a line whose last piece this is.
-    fn take_line(&mut self, piece: &[u8]) {
-        let line = if self.line.is_empty() {
-            Line::read(piece)
-        } else {
-            self.line.push(piece);
-            self.line.read()
-        };
+    /// Counts bytes of the request under way; false once there are too many.
+    fn count(&mut self, bytes: usize) -> bool {
+        self.request_length += bytes;
+        let fits = self.request_length <= REQUEST_MAX;
+        if !fits {
+            self.state = State::Broken(ProtocolError::RequestTooLong { max: REQUEST_MAX });
+        }
+        fits
+    }
+
+    fn take(&mut self, line: Line<'_>) {
         match line {
             Line::Attribute { name, value } => self.draft.set(name, value),
             Line::Garbage(line) => {
@@ -144,7 +154,6 @@ impl PolicyConversation {
             }
             Line::End => self.end_request(),
         }
-        self.line.clear();
     }
 
     fn end_request(&mut self) {
@@ -203,6 +212,11 @@ impl PolicyConversation {
         };
         push_reply(&mut self.output, action, status, reply);
     }
+}
+
+fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (line, rest) = bytes.split_at_checked(memchr(b'\n', bytes)?)?;
+    Some((line, rest.get(1..)?))
 }
 
 /// The answer that lets Postfix go on with its next restriction.

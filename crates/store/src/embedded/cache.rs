@@ -6,6 +6,9 @@
 //! table. It is a table of small sets; a key belongs to one set, and in a full set one that was not
 //! asked for since the others were gives way.
 //!
+//! It begins small and grows while records have to give way, up to a limit: what a small site
+//! remembers then lies close together, in the processor's own caches.
+//!
 //! Reading takes no lock: a set is in no other cache of the machine, and a locked instruction there
 //! holds up everything behind it. Who reads looks at the set's version before and after.
 //!
@@ -13,7 +16,7 @@
 //! 2012, figure 6.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
@@ -23,6 +26,9 @@ use crate::format::{RecordKey, Stored, seconds};
 
 pub(super) struct HotCache {
     table: ArcSwap<Table>,
+    entries_max: AtomicUsize,
+    /// Held by who makes a larger table.
+    growing: Mutex<()>,
     /// Keeps anybody from choosing where keys fall, or which are told from one another.
     secret: u64,
 }
@@ -35,6 +41,8 @@ pub(super) struct Look<'a> {
 
 struct Table {
     sets: Box<[Set]>,
+    /// Records that have given way.
+    displaced: AtomicUsize,
     /// Who writes into a set holds one of these.
     writing: [Mutex<()>; WRITERS],
 }
@@ -56,6 +64,12 @@ const WAYS: usize = 8;
 
 const WRITERS: usize = 64;
 
+/// 1.6 MiB.
+const FIRST_ENTRIES: usize = 1 << 16;
+
+/// A table that is full gives way to one so many times as large.
+const GROWTH: usize = 2;
+
 /// A set that is written to at each of so many looks is taken for one that does not have the key.
 const LOOKS: u32 = 8;
 
@@ -66,19 +80,31 @@ const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
 impl HotCache {
     pub(super) fn new(entries_max: usize) -> Self {
         Self {
-            table: ArcSwap::from_pointee(Table::new(entries_max)),
+            table: ArcSwap::from_pointee(Table::new(entries_max.min(FIRST_ENTRIES))),
+            entries_max: AtomicUsize::new(entries_max),
+            growing: Mutex::default(),
             secret: RandomState::new().hash_one(0) | 1,
         }
     }
 
-    /// Makes room for so many entries, if there is less; what was held is read again.
-    pub(super) fn grow_to(&self, entries: u64) {
+    /// Lets it hold so many entries, if the limit was lower.
+    pub(super) fn raise_limit(&self, entries: u64) {
         let entries = usize::try_from(entries).unwrap_or(usize::MAX);
-        let capacity = self.table.load().capacity();
-        if entries > capacity {
-            // What is set meanwhile may go into the old table: then the new one has no such key.
-            let larger = Table::new(entries.max(capacity + capacity / 4));
-            self.table.store(Arc::new(larger));
+        self.entries_max.fetch_max(entries, Ordering::Relaxed);
+    }
+
+    /// Makes a larger table in place of a full one, unless somebody does. What was held is read
+    /// again; what is set meanwhile may go into the old table, and the new one has no such key.
+    fn grow(&self, full: &Table) {
+        let larger = (full.capacity() * GROWTH).min(self.entries_max.load(Ordering::Relaxed));
+        if larger <= full.capacity() {
+            return;
+        }
+        let Ok(_alone) = self.growing.try_lock() else {
+            return;
+        };
+        if larger > self.table.load().capacity() {
+            self.table.store(Arc::new(Table::new(larger)));
         }
     }
 
@@ -91,7 +117,11 @@ impl HotCache {
 
     pub(super) fn set(&self, key: RecordKey, stored: Option<Stored>) {
         let (kind, value) = pack(stored);
-        self.table.load().put(self.place(&key), kind, value);
+        let table = self.table.load();
+        table.put(self.place(&key), kind, value);
+        if table.is_full() {
+            self.grow(&table);
+        }
     }
 
     /// Set and tag come from different halves of the key, which is a hash already: one record is
@@ -133,12 +163,18 @@ impl Table {
         let sets = entries.div_ceil(WAYS).max(1);
         Self {
             sets: (0..sets).map(|_| Set::default()).collect(),
+            displaced: AtomicUsize::new(0),
             writing: [const { Mutex::new(()) }; WRITERS],
         }
     }
 
     fn capacity(&self) -> usize {
         self.sets.len() * WAYS
+    }
+
+    /// Whether so many records have given way that more room is worth reading the others again.
+    fn is_full(&self) -> bool {
+        self.displaced.load(Ordering::Relaxed) > self.capacity() / 4
     }
 
     fn index(&self, place: Place) -> usize {
@@ -152,7 +188,9 @@ impl Table {
         let _alone = self.writing[at % WRITERS]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.sets[at].put(place.tag, kind, value);
+        if self.sets[at].put(place.tag, kind, value) {
+            self.displaced.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -187,9 +225,10 @@ impl Set {
         }
     }
 
-    /// To be called by one at a time.
-    fn put(&self, tag: u64, kind: u64, [first, second, third, fourth]: [u32; 4]) {
-        let at = self.find(tag).unwrap_or_else(|| self.victim());
+    /// Says whether another record gave way. To be called by one at a time.
+    fn put(&self, tag: u64, kind: u64, [first, second, third, fourth]: [u32; 4]) -> bool {
+        let own = self.find(tag).or_else(|| self.empty());
+        let at = own.unwrap_or_else(|| self.victim());
         let version = self.version.load(Ordering::Relaxed);
         self.version
             .store(version.wrapping_add(1), Ordering::Relaxed);
@@ -203,6 +242,7 @@ impl Set {
         }
         self.version
             .store(version.wrapping_add(2), Ordering::Release);
+        own.is_none()
     }
 
     fn value(&self, at: usize) -> [u32; 4] {
@@ -220,12 +260,13 @@ impl Set {
         })
     }
 
-    /// An empty place, else one that was not asked for since all others were.
-    fn victim(&self) -> usize {
+    fn empty(&self) -> Option<usize> {
         let is_empty = |tag: &AtomicU64| tag.load(Ordering::Relaxed) & KIND_MASK == 0;
-        if let Some(empty) = self.tags.iter().position(is_empty) {
-            return empty;
-        }
+        self.tags.iter().position(is_empty)
+    }
+
+    /// One that was not asked for since all others were.
+    fn victim(&self) -> usize {
         let mut asked = self.asked.load(Ordering::Relaxed);
         if asked == u8::MAX {
             asked = 0;
@@ -306,13 +347,27 @@ mod tests {
     }
 
     #[test]
-    fn it_grows_and_never_shrinks() {
-        let cache = HotCache::new(1_000);
-        cache.grow_to(50_000);
-        cache.grow_to(10);
-        (0..20_000).for_each(|number| cache.set(key(number), None));
-        let held = (0..20_000).filter(|number| cache.look().get(&key(*number)).is_some());
-        assert!(held.count() > 19_000);
+    fn it_grows_while_records_give_way_and_up_to_its_limit() {
+        let first = u64::try_from(FIRST_ENTRIES).expect("it is small");
+        let cache = HotCache::new(FIRST_ENTRIES * 3);
+        let held = |numbers: std::ops::Range<u64>| {
+            numbers
+                .clone()
+                .for_each(|number| cache.set(key(number), None));
+            let held = numbers.filter(|number| cache.look().get(&key(*number)).is_some());
+            u64::try_from(held.count()).expect("it is small")
+        };
+        assert!(held(0..first / 2) > first / 2 - 1_000);
+        assert_eq!(cache.table.load().capacity(), FIRST_ENTRIES);
+        // Twice: what was there before it grew is read again.
+        held(0..first * 3 / 2);
+        assert!(held(0..first * 3 / 2) > first * 5 / 4);
+        held(0..first * 6);
+        assert_eq!(cache.table.load().capacity(), FIRST_ENTRIES * 3);
+        cache.raise_limit(first * 4);
+        cache.raise_limit(10);
+        held(0..first * 6);
+        assert_eq!(cache.table.load().capacity(), FIRST_ENTRIES * 4);
     }
 
     #[test]

@@ -321,7 +321,7 @@ impl Engine {
         let bytes = self.database.disk_space();
         let census = self.tally.census();
         let records = census.waiting + census.proven + census.by_hand + census.clients;
-        self.cache.grow_to(records / CACHED_SHARE);
+        self.cache.raise_limit(records / CACHED_SHARE);
         Ok(Census {
             disk_bytes: bytes.map_err(|error| self.fail(error.into()))?,
             ..census
