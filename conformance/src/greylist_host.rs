@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::clock::Clock;
+use crate::enclose::with_etc;
 use crate::greylister::Endpoint;
 use crate::milter::{MilterClient, Offer};
 use crate::milter_greylist::own_linker;
@@ -57,6 +58,15 @@ impl GreylistHost {
     ) -> Result<Self> {
         let command = command(whose, folder, conf, None)?;
         Self::listening(hosts.run_at(place, &command), folder)
+    }
+
+    /// The same by the real time, with the files in `etc` in place of those of the system's `/etc`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_within(whose: Whose, folder: &Path, conf: &str, etc: &Path) -> Result<Self> {
+        let command = command(whose, folder, conf, None)?;
+        Self::listening(with_etc(etc, &command), folder)
     }
 
     fn listening(command: Command, folder: &Path) -> Result<Self> {

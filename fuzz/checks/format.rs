@@ -2,10 +2,17 @@
 //! without `%` is itself, and what goes to a log or into a reply has nothing in it that does not
 //! stand in the format.
 
-use greylatch_wording::{Escaping, Format, FormatValues, Signature};
+use greylatch_wording::{DkimFound, Escaping, Format, FormatValues, FoundOut, Signature, SpfFound};
 
 /// Checks one input.
 pub(crate) fn check(input: &[u8]) {
+    let found = FoundOut {
+        spf: Some(SpfFound::Fail),
+        dkim: Some(DkimFound::Fail),
+        signer: input.to_vec(),
+        dns_lists: input.to_vec(),
+        country: input.to_vec(),
+    };
     let find = |name: &[u8]| Some([name, input].concat());
     let values = FormatValues {
         client: Some([192, 0, 2, 10].into()),
@@ -17,7 +24,7 @@ pub(crate) fn check(input: &[u8]) {
         groups: &[input],
         macros: Some(&find),
         properties: Some(&find),
-        authentication_results: input,
+        found: Some(&found),
         ..FormatValues::new(Signature {
             product: "greylatch",
             version: "0",

@@ -81,7 +81,11 @@ fn expand(template: &[u8], scope: &Scope<'_>) -> Vec<u8> {
         ("%P{p}", text(scope.properties.value(b"p").unwrap_or(b""))),
         (
             "%pn",
-            scope.matched.map(|one| text(&one.name)).unwrap_or_default(),
+            scope
+                .properties
+                .matched()
+                .map(|one| text(&one.name))
+                .unwrap_or_default(),
         ),
     ] {
         out = out.replace(token, &value);
@@ -657,7 +661,7 @@ fn properties_last_as_long_as_they_should() {
     assert_eq!(first.line, Some(3));
     assert_eq!(first.properties.value(b"N"), Some(b"2".as_slice()));
     assert_eq!(first.properties.value(b"once"), Some(b"x".as_slice()));
-    let matched = first.matched.unwrap();
+    let matched = first.properties.matched().unwrap();
     assert_eq!(matched.name, b"p");
     assert_eq!(
         matched.recipient.as_deref(),
@@ -668,7 +672,20 @@ fn properties_last_as_long_as_they_should() {
     assert_eq!(properties.value(b"once"), None);
     let second = judge(&set, AclStage::Rcpt, &case, properties, |_| None).judgement;
     assert_eq!(second.line, Some(2));
-    assert_eq!(second.logs, [b" alice@example.org 2 -".to_vec()]);
+    // What matched last still does, one that is only for one recipient alone does not.
+    assert_eq!(second.logs, [b"p alice@example.org 2 -".to_vec()]);
+    let once = self::set("racl continue rset $once=\"x\"\nracl greylist $once \"x\"\n");
+    let judgement = judge(&once, AclStage::Rcpt, &case, Properties::default(), |_| {
+        None
+    })
+    .judgement;
+    let mut properties = judgement.properties;
+    assert_eq!(
+        properties.matched().map(|one| &one.name[..]),
+        Some(&b"once"[..])
+    );
+    properties.next_recipient();
+    assert_eq!(properties.matched(), None);
     assert_eq!(second.properties.value(b"n"), Some(b"4".as_slice()));
 }
 

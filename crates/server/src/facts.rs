@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use greylatch_core::Content;
 use greylatch_rules::{DnsList, Fact, MailStatus};
+use greylatch_wording::{DkimFound, FoundOut, SpfFound};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -76,11 +77,18 @@ pub(crate) struct About<'a> {
 #[derive(Default)]
 pub(crate) struct Findings {
     facts: HashMap<Fact, Option<bool>>,
-    spf: HashMap<IpAddr, Option<MailStatus>>,
+    spf: HashMap<IpAddr, Option<SpfFound>>,
     /// Outside, whether it was looked for; inside, whether it is known.
-    dkim: Option<Option<MailStatus>>,
+    dkim: Option<Option<Signed>>,
     names: HashMap<IpAddr, Option<Vec<u8>>>,
     budget: Budget,
+}
+
+/// What the signatures of a message are worth.
+pub(crate) struct Signed {
+    pub(crate) worth: DkimFound,
+    /// The domain of the signature that this is said of; empty where there is none.
+    pub(crate) by: String,
 }
 
 /// The questions of one attempt.
@@ -142,15 +150,15 @@ impl Inquiry<'_> {
     pub(crate) async fn look_up(&mut self, fact: &Fact, about: &About<'_>) -> Option<bool> {
         match fact {
             Fact::Spf(MailStatus::SelfPass) => {
-                let status = self.spf(about.own?, about).await;
-                status.and_then(|found| is_status(found, MailStatus::Pass))
+                let found = self.spf(about.own?, about).await;
+                is_status(found?, MailStatus::Pass)
             }
-            Fact::Spf(status) => {
-                let found = self.spf(about.client, about).await;
-                found.and_then(|found| is_status(found, *status))
+            Fact::Spf(status) => is_status(self.spf(about.client, about).await?, *status),
+            Fact::Dkim(status) => Some(dkim_status(self.dkim(about).await?) == *status),
+            Fact::Country(code) => {
+                let found = about.countries?.code(about.client)?;
+                Some(found.eq_ignore_ascii_case(code))
             }
-            Fact::Dkim(status) => Some(self.dkim(about).await? == *status),
-            Fact::Country(code) => about.countries?.has(code, about.client),
             Fact::Dnsrbl(_) | Fact::Mx(_) => {
                 if let Some(known) = self.findings.facts.get(fact) {
                     return *known;
@@ -197,7 +205,7 @@ impl Inquiry<'_> {
         }
     }
 
-    async fn spf(&mut self, address: IpAddr, about: &About<'_>) -> Option<MailStatus> {
+    async fn spf(&mut self, address: IpAddr, about: &About<'_>) -> Option<SpfFound> {
         if let Some(known) = self.findings.spf.get(&address) {
             return *known;
         }
@@ -216,9 +224,9 @@ impl Inquiry<'_> {
         found
     }
 
-    async fn dkim(&mut self, about: &About<'_>) -> Option<MailStatus> {
-        if let Some(known) = self.findings.dkim {
-            return known;
+    async fn dkim(&mut self, about: &About<'_>) -> Option<DkimFound> {
+        if let Some(known) = &self.findings.dkim {
+            return known.as_ref().map(|signed| signed.worth);
         }
         if self.findings.budget.is_spent() {
             return None;
@@ -229,8 +237,9 @@ impl Inquiry<'_> {
             }
             _ => None,
         };
+        let worth = found.as_ref().map(|signed| signed.worth);
         self.findings.dkim = Some(found);
-        found
+        worth
     }
 }
 
@@ -242,11 +251,54 @@ impl<'a> About<'a> {
     }
 }
 
+impl Findings {
+    /// What formats may say of this.
+    pub(crate) fn told(&self, about: &About<'_>) -> FoundOut {
+        let signed = self.dkim.as_ref().and_then(Option::as_ref);
+        let is_listed = |number| self.facts.get(&Fact::Dnsrbl(number)) == Some(&Some(true));
+        let lists = about.lists.iter().enumerate();
+        let listing = lists.filter(|(number, _)| is_listed(*number));
+        let names: Vec<&[u8]> = listing.map(|(_, list)| &list.name[..]).collect();
+        let country = about.countries.and_then(|all| all.code(about.client));
+        FoundOut {
+            spf: self.spf.get(&about.client).copied().flatten(),
+            dkim: signed.map(|signed| signed.worth),
+            signer: signed.map_or_else(Vec::new, |signed| signed.by.clone().into_bytes()),
+            dns_lists: names.join(&b','),
+            country: country.unwrap_or_default().to_vec(),
+        }
+    }
+}
+
+impl Inquiry<'_> {
+    /// What formats may say of what was found out so far.
+    pub(crate) fn told(&self, about: &About<'_>) -> FoundOut {
+        self.findings.told(about)
+    }
+}
+
 /// Whether the status asked for is the one found. Of a check that failed for now only that much
 /// is known.
-fn is_status(found: MailStatus, asked: MailStatus) -> Option<bool> {
+fn is_status(found: SpfFound, asked: MailStatus) -> Option<bool> {
+    let found = match found {
+        SpfFound::Pass => MailStatus::Pass,
+        SpfFound::Fail => MailStatus::Fail,
+        SpfFound::SoftFail => MailStatus::SoftFail,
+        SpfFound::Neutral => MailStatus::Neutral,
+        SpfFound::None => MailStatus::None,
+        SpfFound::Unreadable => MailStatus::Unknown,
+        SpfFound::TempError if asked != MailStatus::Error => return None,
+        SpfFound::PermError | SpfFound::TempError => MailStatus::Error,
+    };
+    Some(found == asked)
+}
+
+fn dkim_status(found: DkimFound) -> MailStatus {
     match found {
-        MailStatus::Error if asked != MailStatus::Error => None,
-        found => Some(found == asked),
+        DkimFound::Pass => MailStatus::Pass,
+        DkimFound::Fail => MailStatus::Fail,
+        DkimFound::None => MailStatus::None,
+        DkimFound::Neutral => MailStatus::Unknown,
+        DkimFound::NoKey => MailStatus::Error,
     }
 }

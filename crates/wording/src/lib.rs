@@ -18,9 +18,9 @@ pub use explain::explain;
 pub use json::json_line;
 pub use logfmt::logfmt_line;
 pub use milter_greylist::{
-    AnswerAction, AnswerFormats, Escaping, Format, FormatValues, HeaderReport, LogSubject, Lookup,
-    MilterAnswer, MilterGreylistEvent, MilterGreylistLine, PassCause, PropertyMatch, RateOverflow,
-    RuleName, Signature, milter_answer, x_greylist,
+    AnswerAction, AnswerFormats, DkimFound, Escaping, Format, FormatValues, FoundOut, HeaderReport,
+    LogSubject, Lookup, MilterAnswer, MilterGreylistEvent, MilterGreylistLine, PassCause,
+    PropertyMatch, RateOverflow, RuleName, Signature, SpfFound, milter_answer, x_greylist,
 };
 pub use postgrey::{
     Level, POSTGREY_COMPLAINT, POSTGREY_END, postgrey_exempted, postgrey_line, postgrey_notice,

@@ -12,6 +12,7 @@ mod cause;
 mod event;
 mod expand;
 mod format;
+mod found;
 mod header;
 mod line;
 
@@ -22,6 +23,7 @@ pub use self::cause::PassCause;
 pub use self::event::MilterGreylistEvent;
 pub use self::expand::{Escaping, FormatValues, Lookup, PropertyMatch, RuleName};
 pub use self::format::Format;
+pub use self::found::{DkimFound, FoundOut, SpfFound};
 pub use self::header::{HeaderReport, Signature, x_greylist};
 pub use self::line::{LogSubject, MilterGreylistLine, RateOverflow};
 

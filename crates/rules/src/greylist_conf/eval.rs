@@ -75,7 +75,6 @@ impl AclSet {
             told: Vec::new(),
             asked: None,
             properties,
-            matched: None,
             kept: Kept::default(),
             logs: Vec::new(),
         }
@@ -126,8 +125,6 @@ pub struct Scope<'a> {
     pub groups: &'a [Vec<u8>],
     /// The properties.
     pub properties: &'a Properties,
-    /// The property that matched last.
-    pub matched: Option<&'a Property>,
 }
 
 /// Expands a template.
@@ -149,7 +146,6 @@ pub struct Evaluation<'a> {
     /// What was asked last.
     asked: Option<Fact>,
     properties: Properties,
-    matched: Option<Property>,
     kept: Kept,
     logs: Vec<Vec<u8>>,
 }
@@ -265,7 +261,6 @@ impl<'a> Evaluation<'a> {
             groups: Vec::new(),
             logs: std::mem::take(&mut self.logs),
             properties: std::mem::take(&mut self.properties),
-            matched: self.matched.take(),
         }
     }
 }

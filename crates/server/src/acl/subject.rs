@@ -8,7 +8,7 @@ use greylatch_rules::{
     Scope,
 };
 use greylatch_wording::{
-    Escaping, Format, FormatValues, LogSubject, PropertyMatch, RuleName, Signature,
+    Escaping, Format, FormatValues, FoundOut, LogSubject, PropertyMatch, RuleName, Signature,
 };
 
 use super::{Acl, AclMessage, Event, without_braces};
@@ -179,7 +179,9 @@ impl<'a> AclCase<'a> {
         let mut told = None;
         loop {
             // Made anew each time: it may not be held while a fact is waited for.
-            let expand = |template: &[u8], scope: &Scope<'_>| self.expand_in(template, scope);
+            let expand = |template: &[u8], scope: &Scope<'_>| {
+                self.expand_in(template, scope, &inquiry.told(&about))
+            };
             match evaluation.next(told, &expand) {
                 Next::Done(judgement) => return (*judgement, overflows),
                 Next::Need(Fact::Ratelimit { class, key }) => {
@@ -273,7 +275,7 @@ impl<'a> AclCase<'a> {
         }
     }
 
-    fn expand_in(&self, template: &[u8], scope: &Scope<'_>) -> Vec<u8> {
+    fn expand_in(&self, template: &[u8], scope: &Scope<'_>, found: &FoundOut) -> Vec<u8> {
         let groups: Vec<&[u8]> = scope.groups.iter().map(Vec::as_slice).collect();
         let properties = |name: &[u8]| scope.properties.value(name).map(<[u8]>::to_vec);
         let line = u32::try_from(scope.line).unwrap_or(u32::MAX);
@@ -282,13 +284,8 @@ impl<'a> AclCase<'a> {
             let values = FormatValues {
                 groups: &groups,
                 properties: Some(&properties),
-                property: scope.matched.map_or_else(PropertyMatch::default, |found| {
-                    PropertyMatch {
-                        name: &found.name,
-                        value: &found.value,
-                        recipient: found.recipient.as_deref().unwrap_or_default(),
-                    }
-                }),
+                property: property_match(scope.properties),
+                found: Some(found),
                 rule_in_hand: RuleName {
                     line: Some(line),
                     id: scope.id.unwrap_or(line_text.as_bytes()),
@@ -297,6 +294,18 @@ impl<'a> AclCase<'a> {
             };
             Format::new(template).expand(&values, Escaping::Raw)
         })
+    }
+}
+
+/// The property that matched last.
+pub(crate) fn property_match(properties: &Properties) -> PropertyMatch<'_> {
+    match properties.matched() {
+        Some(found) => PropertyMatch {
+            name: &found.name,
+            value: &found.value,
+            recipient: found.recipient.as_deref().unwrap_or_default(),
+        },
+        None => PropertyMatch::default(),
     }
 }
 

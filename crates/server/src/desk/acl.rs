@@ -104,6 +104,7 @@ impl Desk {
             case: seen,
             judgement: &judgement,
             decision: &decision,
+            found: &message.findings.told(&seen.about(acl)),
             recipient: None,
         };
         let mut verdict = judged.verdict(acl.settings().quiet, self.settings.learning);

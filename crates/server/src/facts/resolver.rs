@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use greylatch_core::Network;
-use greylatch_rules::{DnsList, MailStatus};
+use greylatch_rules::DnsList;
+use greylatch_wording::SpfFound;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
@@ -17,8 +18,10 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
+use mail_auth::common::cache::NoCache;
+use mail_auth::spf::Spf;
 use mail_auth::spf::verify::SpfParameters;
-use mail_auth::{MessageAuthenticator, SpfResult};
+use mail_auth::{Error, MessageAuthenticator, SpfResult, Txt};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
@@ -170,30 +173,55 @@ impl Resolver {
     /// What the sender's domain, for the null sender the name in HELO, says of mail from `address`.
     /// This very host always passes.
     ///
-    /// Source: RFC 7208 §2.4; libspf2 as milter-greylist 4.6.4 runs it (loopback passes).
+    /// Source: RFC 7208 §2.4; libspf2 as milter-greylist 4.6.4 runs it (loopback passes, a sender
+    /// without a domain is one).
     pub(super) async fn spf(
         &self,
         address: IpAddr,
         about: &About<'_>,
         budget: &mut Budget,
-    ) -> Option<MailStatus> {
+    ) -> Option<SpfFound> {
         if address.is_loopback() {
-            return Some(MailStatus::Pass);
+            return Some(SpfFound::Pass);
         }
         let (helo, sender) = (from_utf8(about.helo).ok()?, from_utf8(about.sender).ok()?);
+        let of_domain;
+        let sender = match sender.contains('@') || sender.is_empty() {
+            true => sender,
+            false => {
+                of_domain = format!("postmaster@{sender}");
+                &of_domain
+            }
+        };
+        let domain = sender.rsplit_once('@').map_or(helo, |(_, domain)| domain);
+        // An address has no records.
+        if domain.starts_with('[') {
+            return Some(SpfFound::None);
+        }
         let asked = SpfParameters::verify_mail_from(address, helo, UNNAMED_HOST, sender);
         // What it keeps across its questions is large.
         let check = Box::pin(self.authenticator.verify_spf(asked));
         let found = self.spend(check, budget).await?;
         Some(match found.result() {
-            SpfResult::Pass => MailStatus::Pass,
-            SpfResult::Fail => MailStatus::Fail,
-            SpfResult::SoftFail => MailStatus::SoftFail,
-            SpfResult::Neutral => MailStatus::Neutral,
-            SpfResult::PermError => MailStatus::Unknown,
-            SpfResult::TempError => MailStatus::Error,
-            SpfResult::None => MailStatus::None,
+            SpfResult::Pass => SpfFound::Pass,
+            SpfResult::Fail => SpfFound::Fail,
+            SpfResult::SoftFail => SpfFound::SoftFail,
+            SpfResult::Neutral => SpfFound::Neutral,
+            SpfResult::None => SpfFound::None,
+            SpfResult::TempError => SpfFound::TempError,
+            SpfResult::PermError if self.is_unreadable(domain, budget).await => {
+                SpfFound::Unreadable
+            }
+            SpfResult::PermError => SpfFound::PermError,
         })
+    }
+
+    /// Whether the SPF record of a domain is one in name only; not, where nobody can tell any more.
+    async fn is_unreadable(&self, domain: &str, budget: &mut Budget) -> bool {
+        let not_kept = None::<&NoCache<Box<str>, Txt>>;
+        let record = Box::pin(self.authenticator.txt_lookup::<Spf>(domain, not_kept));
+        let record = self.spend(record, budget).await;
+        matches!(record, Some(Err(Error::ParseError)))
     }
 
     /// The records of a name, none where there are none; `None` when that is unknown. A name that

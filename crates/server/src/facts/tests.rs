@@ -46,6 +46,10 @@ const ZONE: &[(&str, Told)] = &[
     ("soft.example", Told::Txt("v=spf1 ~all")),
     ("neutral.example", Told::Txt("v=spf1 ?all")),
     ("mistaken.example", Told::Txt("v=spf1 ip4:192.0.2.0/x -all")),
+    (
+        "lost.example",
+        Told::Txt("v=spf1 include:nowhere.example -all"),
+    ),
     ("plain.example", Told::Txt("something else")),
     ("7.2.0.192.in-addr.arpa", Told::Ptr("forged.example.")),
     ("7.2.0.192.in-addr.arpa", Told::Ptr("itself.example.")),
@@ -167,10 +171,15 @@ async fn each_spf_result_has_its_word() {
         ("192.0.2.1", "a@soft.example", MailStatus::SoftFail),
         ("192.0.2.1", "a@neutral.example", MailStatus::Neutral),
         ("192.0.2.1", "a@mistaken.example", MailStatus::Unknown),
+        // What is included has no record.
+        ("192.0.2.1", "a@lost.example", MailStatus::Error),
         ("192.0.2.1", "a@plain.example", MailStatus::None),
         ("192.0.2.1", "a@nowhere.example", MailStatus::None),
         // The null sender speaks for the name in HELO.
         ("198.51.100.1", "", MailStatus::Fail),
+        // A sender without a domain does not.
+        ("192.0.2.1", "root", MailStatus::None),
+        ("192.0.2.1", "a@[192.0.2.1]", MailStatus::None),
         // This very host.
         ("127.0.0.1", "a@soft.example", MailStatus::Pass),
     ] {
@@ -377,6 +386,27 @@ async fn a_name_of_an_address_counts_when_it_leads_back_and_is_asked_for() {
     let named = "addr itself.example[192.0.2.7] from ";
     assert!(daemon.log.texts()[0].contains(named));
     assert!(!Daemon::with_rules(rules).refuses("192.0.2.7").await);
+}
+
+#[tokio::test]
+async fn formats_tell_what_was_found_out() {
+    let rules = "nospf\nracl continue geoip \"FR\" not spf fail dnsrbl \"any\" log \"%C %Qs %D\"\n\
+                 racl blacklist dnsrbl \"exact\" msg \"%C %Qs %D %QA %QS\"\n";
+    let mut daemon = Daemon::with_rules(rules);
+    let Verdict::Refuse(reply) = daemon.judge(1, "192.0.2.1", "b@y.example").await else {
+        panic!("it is listed");
+    };
+    let text = String::from_utf8_lossy(&reply.text).into_owned();
+    assert!(text.starts_with("551 5.7.1 FR pass exact,any "), "{text}");
+    assert!(
+        text.contains("spf=pass smtp.mailfrom=a@pass.example pass ("),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("; envelope-from=a@pass.example; helo=pass.example;"),
+        "{text}"
+    );
+    assert!(daemon.log.texts().contains(&"FR pass any".to_owned()));
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use greylatch_core::Content;
-use greylatch_rules::{DnsList, MailStatus};
+use greylatch_rules::DnsList;
+use greylatch_wording::SpfFound;
 
-use super::{About, Budget};
+use super::{About, Budget, Signed};
 
 const NOT_BUILT_IN: &str = "this program is built without DNS checks";
 
@@ -46,11 +47,11 @@ impl Resolver {
         match *self {}
     }
 
-    pub(super) async fn spf(&self, _: IpAddr, _: &About<'_>, _: &mut Budget) -> Option<MailStatus> {
+    pub(super) async fn spf(&self, _: IpAddr, _: &About<'_>, _: &mut Budget) -> Option<SpfFound> {
         match *self {}
     }
 
-    pub(super) async fn dkim(&self, _: &Content, _: &mut Budget) -> Option<MailStatus> {
+    pub(super) async fn dkim(&self, _: &Content, _: &mut Budget) -> Option<Signed> {
         match *self {}
     }
 }
@@ -60,7 +61,7 @@ impl Countries {
         Err(NOT_BUILT_IN.into())
     }
 
-    pub(super) fn has(&self, _: &[u8], _: IpAddr) -> Option<bool> {
+    pub(super) fn code(&self, _: IpAddr) -> Option<&[u8]> {
         match *self {}
     }
 }

@@ -7,6 +7,7 @@ use greylatch_core::{Network, Outcome, Seconds};
 
 use super::answer::MilterAnswer;
 use super::format::{Field, Format, Part, Piece, Unit};
+use super::found::{FoundOut, authentication_results, received_spf};
 use super::header::Signature;
 use super::{clock_parts, clock_text};
 use crate::escape::escape;
@@ -30,14 +31,10 @@ pub struct FormatValues<'a> {
     pub answer: Option<&'a MilterAnswer>,
     /// The value of the `X-Greylist` header.
     pub header: &'a [u8],
-    /// The names of the DNS lists that the client is on, with commas between.
-    pub dns_lists: &'a [u8],
     /// The MTA's macros, by names without braces.
     pub macros: Option<Lookup<'a>>,
     /// What the groups of the rule's patterns matched, the first one first.
     pub groups: &'a [&'a [u8]],
-    /// The client's country.
-    pub country: &'a [u8],
     /// The client's operating system, as guessed from its packets.
     pub system: &'a [u8],
     /// The score of a spam filter.
@@ -56,14 +53,8 @@ pub struct FormatValues<'a> {
     pub property: PropertyMatch<'a>,
     /// All properties, by name.
     pub properties: Option<Lookup<'a>>,
-    /// The result of the SPF check.
-    pub spf: &'a [u8],
-    /// The result of the DKIM check.
-    pub dkim: &'a [u8],
-    /// The value of an `Authentication-Results` header; may be folded.
-    pub authentication_results: &'a [u8],
-    /// The value of a `Received-SPF` header; may be folded.
-    pub received_spf: &'a [u8],
+    /// What has been found out about client, sender and signatures.
+    pub found: Option<&'a FoundOut>,
     /// The tarpit of the rule.
     pub tarpit: Option<Seconds>,
 }
@@ -81,10 +72,8 @@ impl<'a> FormatValues<'a> {
             recipient: b"",
             answer: None,
             header: b"",
-            dns_lists: b"",
             macros: None,
             groups: &[],
-            country: b"",
             system: b"",
             spam_score: b"",
             outcome: None,
@@ -94,10 +83,7 @@ impl<'a> FormatValues<'a> {
             remaining: Seconds(0),
             property: PropertyMatch::default(),
             properties: None,
-            spf: b"",
-            dkim: b"",
-            authentication_results: b"",
-            received_spf: b"",
+            found: None,
             tarpit: None,
         }
     }
@@ -113,8 +99,8 @@ impl<'a> FormatValues<'a> {
             Field::Status => self.answer.map_or(b"", |answer| &answer.status),
             Field::Message => self.answer.map_or(b"", |answer| &answer.text),
             Field::Header => self.header,
-            Field::DnsLists => self.dns_lists,
-            Field::Country => self.country,
+            Field::DnsLists => self.found.map_or(b"", |found| &found.dns_lists),
+            Field::Country => self.found.map_or(b"", |found| &found.country),
             Field::System => self.system,
             Field::SpamScore => self.spam_score,
             Field::RuleId => self.rule.id,
@@ -122,10 +108,8 @@ impl<'a> FormatValues<'a> {
             Field::PropertyName => self.property.name,
             Field::PropertyValue => self.property.value,
             Field::PropertyRecipient => self.property.recipient,
-            Field::Spf => self.spf,
-            Field::Dkim => self.dkim,
-            Field::AuthenticationResults => self.authentication_results,
-            Field::ReceivedSpf => self.received_spf,
+            Field::Spf => self.found.map_or(b"", FoundOut::spf_word),
+            Field::Dkim => self.found.map_or(b"", FoundOut::dkim_word),
             _ => b"",
         }
     }
@@ -269,6 +253,14 @@ impl Format {
                     values.signature.push(&mut out, escaping);
                     continue;
                 }
+                Piece::Field(Field::AuthenticationResults) => {
+                    escaping.push(&mut out, &authentication_results(values));
+                    continue;
+                }
+                Piece::Field(Field::ReceivedSpf) => {
+                    escaping.push(&mut out, &received_spf(values));
+                    continue;
+                }
                 Piece::Field(field) => match values.own_text(*field) {
                     Some(text) => {
                         push_own(&mut out, &text);
@@ -354,6 +346,7 @@ fn reversed(client: IpAddr) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::found::{DkimFound, SpfFound};
     use super::*;
 
     fn local_time(pattern: &str) -> String {
@@ -373,6 +366,24 @@ mod tests {
         (name == b"plan").then(|| b"gold".to_vec())
     }
 
+    const SIGNATURE: Signature<'static> = Signature {
+        product: "milter-greylist",
+        version: "4.6.4",
+        host: b"mx.test",
+        address: b"127.0.0.1",
+        local_time: &local_time,
+    };
+
+    fn found() -> FoundOut {
+        FoundOut {
+            spf: Some(SpfFound::Pass),
+            dkim: Some(DkimFound::None),
+            signer: Vec::new(),
+            dns_lists: b"one,two".to_vec(),
+            country: b"NZ".to_vec(),
+        }
+    }
+
     fn values() -> FormatValues<'static> {
         FormatValues {
             client: Some([192, 0, 2, 10].into()),
@@ -381,10 +392,8 @@ mod tests {
             sender: b"<a@x>",
             recipient: b"<b@y>",
             header: b"Delayed",
-            dns_lists: b"one,two",
             macros: Some(&macros),
             groups: &[b"first", b"second"],
-            country: b"NZ",
             system: b"Plan 9",
             spam_score: b"3.5",
             outcome: Some(Outcome::Defer),
@@ -404,18 +413,8 @@ mod tests {
                 recipient: b"r",
             },
             properties: Some(&properties),
-            spf: b"pass",
-            dkim: b"none",
-            authentication_results: b"mx.test; none",
-            received_spf: b"pass (mx.test)",
             tarpit: Some(Seconds(2)),
-            ..FormatValues::new(Signature {
-                product: "milter-greylist",
-                version: "4.6.4",
-                host: b"mx.test",
-                address: b"127.0.0.1",
-                local_time: &local_time,
-            })
+            ..FormatValues::new(SIGNATURE)
         }
     }
 
@@ -426,6 +425,11 @@ mod tests {
 
     #[test]
     fn every_token_has_its_value() {
+        let found = found();
+        let values = FormatValues {
+            found: Some(&found),
+            ..values()
+        };
         for (format, expected) in [
             ("%r %mr %sr", "b@y b y"),
             ("%f %mf %sf", "a@x a x"),
@@ -434,10 +438,7 @@ mod tests {
                 "%i %j %I{/24} %I{/99}",
                 "192.0.2.10 10.2.0.192 192.0.2.0 192.0.2.10",
             ),
-            (
-                "%h %D %C %Fx %Hs %Xh",
-                "helo.example.org one,two NZ Plan 9 3.5 Delayed",
-            ),
+            ("%h %Fx %Hs %Xh", "helo.example.org Plan 9 3.5 Delayed"),
             ("%Mj|%M{if_addr}|%P{plan}|%P{none}", "mx.test||gold|"),
             ("%g{\\1}%g{\\2}|%g{\\3}%g{\\0}", "firstsecond|"),
             ("%T{%Y/%m/%d %T}", "[%Y/%m/%d %T]"),
@@ -450,19 +451,22 @@ mod tests {
             ("%E %Et %Eh %Em %Es", "01:02:03 3723 1 2 3"),
             ("%R %Rt %Rh %Rm %Rs", "100:01:01 360061 100 1 1"),
             ("%pn %pv %pr", "n v r"),
-            ("%Qs %Qd %QA %QS", "pass none mx.test; none pass (mx.test)"),
+            (
+                "%D %C %Qs %Qd %QA",
+                "one,two NZ pass none mx.test;\r\n\tspf=pass smtp.mailfrom=a@x;\r\n\tdkim=none",
+            ),
             ("%t%%", "2%"),
         ] {
-            assert_eq!(expanded(format, &values()), expected, "{format}");
+            assert_eq!(expanded(format, &values), expected, "{format}");
         }
     }
 
     #[test]
     fn what_is_not_there_is_empty() {
-        let nothing = FormatValues::new(values().signature);
+        let nothing = FormatValues::new(SIGNATURE);
         for (format, expected) in [
             ("%r%mr%sr%f%d%md%sd%i%j%I{/24}%h%Xc%Xe%Xm%Xh%D", ""),
-            ("%Mj%P{p}%g{\\1}%C%Fx%Hs%S%a%ca%pn%pv%pr%Qs%Qd%QA%QS", ""),
+            ("%Mj%P{p}%g{\\1}%C%Fx%Hs%S%a%ca%pn%pv%pr%Qs%Qd%QS", ""),
             ("%A %cA %t %E %Rt", "(none) (none) -1 00:00:00 0"),
         ] {
             assert_eq!(expanded(format, &nothing), expected, "{format}");
@@ -504,27 +508,39 @@ mod tests {
 
     #[test]
     fn values_are_escaped_for_where_they_go_and_the_format_itself_is_not() {
+        let found = FoundOut {
+            dkim: None,
+            ..found()
+        };
         let hostile = FormatValues {
             helo: b"\x1b[2J\r\nX: y\xff\x7f",
-            authentication_results: "mx; spf=pass\r\n\tdkim=\"é\n \tb\"".as_bytes(),
+            sender: "\"é\n \tb".as_bytes(),
+            found: Some(&found),
             ..values()
         };
         let format = Format::with_escapes(b"%h|%QA\n");
         let text = |escaping| format.expand(&hostile, escaping);
-        let raw = [hostile.helo, b"|", hostile.authentication_results, b"\n"].concat();
+        let results = "mx.test;\r\n\tspf=pass smtp.mailfrom=\"é\n \tb".as_bytes();
+        let raw = [hostile.helo, b"|", results, b"\n"].concat();
         assert_eq!(text(Escaping::Raw), raw);
-        assert_eq!(
-            String::from_utf8(text(Escaping::Line)).expect("UTF-8"),
-            "\\x1b[2J\\x0d\\x0aX: y\\xff\\x7f|mx; spf=pass\\x0d\\x0a\\x09dkim=\"é\\x0a \\x09b\"\n"
-        );
-        assert_eq!(
-            String::from_utf8(text(Escaping::Header)).expect("UTF-8"),
-            "\\x1b[2J\\x0d\\x0aX: y\\xff\\x7f|mx; spf=pass\r\n\tdkim=\"é\r\n\tb\"\n"
-        );
-        assert_eq!(
-            String::from_utf8(text(Escaping::Reply)).expect("ASCII"),
-            "\\x1b[2J\\x0d\\x0aX: y\\xff\\x7f|mx; spf=pass\\x0d\\x0a\\x09dkim=\"\\xc3\\xa9\\x0a \\x09b\"\n"
-        );
+        let helo = "\\x1b[2J\\x0d\\x0aX: y\\xff\\x7f|mx.test;";
+        for (escaping, results) in [
+            (
+                Escaping::Line,
+                "\\x0d\\x0a\\x09spf=pass smtp.mailfrom=\"é\\x0a \\x09b\n",
+            ),
+            (
+                Escaping::Header,
+                "\r\n\tspf=pass smtp.mailfrom=\"é\r\n\tb\n",
+            ),
+            (
+                Escaping::Reply,
+                "\\x0d\\x0a\\x09spf=pass smtp.mailfrom=\"\\xc3\\xa9\\x0a \\x09b\n",
+            ),
+        ] {
+            let text = String::from_utf8(text(escaping)).expect("UTF-8");
+            assert_eq!(text, format!("{helo}{results}"));
+        }
     }
 
     #[test]

@@ -126,7 +126,6 @@ impl Evaluation<'_> {
             id: turn.rule.id.as_deref(),
             groups: &groups,
             properties: &self.properties,
-            matched: self.matched.as_ref(),
         };
         expand(template, &scope)
     }
@@ -207,7 +206,7 @@ impl Evaluation<'_> {
             }
         };
         if holds {
-            self.matched = self.properties.named(name).cloned();
+            self.properties.note_match(name);
         }
         holds
     }
@@ -238,7 +237,7 @@ impl Evaluation<'_> {
                     literal => texts.iter().any(|text| contains(text, literal)),
                 };
                 if holds {
-                    self.matched = Some(property.clone());
+                    self.properties.note_match(name);
                 }
                 holds
             }

@@ -2,7 +2,7 @@
 
 use greylatch_core::Seconds;
 
-use super::property::{Properties, Property};
+use super::property::Properties;
 use crate::greylist_conf::settings::TarpitScope;
 use crate::greylist_conf::tree::{AclAction, AclRule, AddHeader, Part, Test};
 
@@ -53,8 +53,6 @@ pub struct AclJudgement {
     pub logs: Vec<Vec<u8>>,
     /// The properties, for the next evaluation of this message.
     pub properties: Properties,
-    /// The property that matched last.
-    pub matched: Option<Property>,
 }
 
 /// A kind of clause that held.

@@ -6,6 +6,7 @@ use crate::greylist_conf::tree::Assign;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Properties {
     all: Vec<Property>,
+    matched: Option<Property>,
 }
 
 /// A property.
@@ -27,9 +28,21 @@ impl Properties {
         self.named(name).map(|property| property.value.as_slice())
     }
 
+    /// The property that a clause has matched last, as it was then.
+    #[must_use]
+    pub fn matched(&self) -> Option<&Property> {
+        self.matched.as_ref()
+    }
+
     /// Forgets those that are only for one recipient; to be called before the next.
     pub fn next_recipient(&mut self) {
         self.all.retain(|property| !property.one_recipient);
+        self.matched.take_if(|property| property.one_recipient);
+    }
+
+    /// A clause matches this property.
+    pub(super) fn note_match(&mut self, name: &[u8]) {
+        self.matched = self.named(name).cloned();
     }
 
     pub(super) fn named(&self, name: &[u8]) -> Option<&Property> {

@@ -22,7 +22,7 @@ impl Desk {
     ) -> Verdict {
         let mut message = std::mem::take(&mut visitor.message);
         if let Some(put_off) = message.put_off.take() {
-            return self.say_put_off((seen, acl), &message.recipients, &put_off);
+            return self.say_put_off((seen, acl), &message, &put_off);
         }
         let judgement = self
             .judge_at(AclStage::Data, case, (seen, acl), &mut message)
@@ -50,6 +50,7 @@ impl Desk {
             case: seen,
             judgement: &judgement,
             decision: &decision,
+            found: &message.findings.told(&seen.about(acl)),
             recipient: longest.and_then(|_| first_address(&message.recipients)),
         };
         self.tell_passed(&judged, &message.recipients, &decisions);
@@ -80,13 +81,15 @@ impl Desk {
     fn say_put_off(
         &self,
         (seen, acl): (&AclCase<'_>, &Acl),
-        recipients: &[AclRecipient],
+        message: &AclMessage,
         put_off: &PutOff,
     ) -> Verdict {
+        let recipients = &message.recipients;
         let judged = Judged {
             case: seen,
             judgement: &put_off.judgement,
             decision: &put_off.decision,
+            found: &message.findings.told(&seen.about(acl)),
             recipient: first_address(recipients),
         };
         self.tell_each(&judged, recipients, true);
@@ -116,7 +119,7 @@ impl Desk {
             ..*judged
         });
         let own = message_header(last.as_ref(), (judged.case, acl), message);
-        report_accepted(judged.case, acl, message, own.as_ref());
+        report_accepted((judged.case, acl), message, judged.found, own.as_ref());
         amendments.extend(own.map(Amendment::AddHeader));
         let of_last = last.as_ref().and_then(Judged::header_of_rule);
         amendments.extend(self.header_of_rule(of_last));

@@ -3,17 +3,19 @@
 use greylatch_core::{Decision, NewHeader, Outcome, Reason, Seconds, Verdict};
 use greylatch_rules::{AclAction, AclJudgement, ClauseKind, ReportWhen, Why};
 use greylatch_wording::{
-    AnswerAction, AnswerFormats, Escaping, Format, FormatValues, HeaderReport, MilterAnswer,
-    PassCause, RuleName, milter_answer, x_greylist,
+    AnswerAction, AnswerFormats, Escaping, Format, FormatValues, FoundOut, HeaderReport,
+    MilterAnswer, PassCause, RuleName, milter_answer, x_greylist,
 };
 
-use crate::acl::{Accepted, Acl, AclCase, AclMessage, AclRecipient};
+use crate::acl::{Accepted, Acl, AclCase, AclMessage, AclRecipient, property_match};
 
 /// A judgement, and what memory made of it.
 pub(super) struct Judged<'a> {
     pub(super) case: &'a AclCase<'a>,
     pub(super) judgement: &'a AclJudgement,
     pub(super) decision: &'a Decision,
+    /// What formats may say of what was found out.
+    pub(super) found: &'a FoundOut,
     /// Whom formats speak of where the case is of a whole message.
     pub(super) recipient: Option<&'a [u8]>,
 }
@@ -69,6 +71,8 @@ impl Judged<'_> {
             of(&FormatValues {
                 groups: &groups,
                 properties: Some(&properties),
+                property: property_match(&judgement.properties),
+                found: Some(self.found),
                 rule,
                 rule_in_hand: rule,
                 recipient: self.recipient.unwrap_or(values.recipient),
@@ -137,15 +141,16 @@ impl Judged<'_> {
 
 /// Writes the records of those who get the message, the last one first.
 pub(super) fn report_accepted(
-    seen: &AclCase<'_>,
-    acl: &Acl,
+    (seen, acl): (&AclCase<'_>, &Acl),
     message: &AclMessage,
+    found: &FoundOut,
     header: Option<&NewHeader>,
 ) {
     let Some(stat) = acl.stat() else {
         return;
     };
     let header = header.and_then(|header| header.line.strip_prefix(b"X-Greylist: "));
+    let properties = |name: &[u8]| message.properties.value(name).map(<[u8]>::to_vec);
     for recipient in message.recipients.iter().rev() {
         let line = recipient
             .line
@@ -160,6 +165,9 @@ pub(super) fn report_accepted(
                 },
                 elapsed: recipient.elapsed,
                 header: header.unwrap_or_default(),
+                properties: Some(&properties),
+                property: property_match(&message.properties),
+                found: Some(found),
                 ..*values
             };
             stat.format().expand(&values, Escaping::Line)

@@ -67,6 +67,7 @@ impl Desk {
             case: &seen,
             judgement: &judgement,
             decision: &decision,
+            found: &findings.told(&seen.about(acl)),
             recipient: None,
         };
         Ok(Explanation {

@@ -1,17 +1,16 @@
 //! What the DKIM signatures of a message are worth.
 //!
-//! The words are milter-greylist's. Where it defers a message because a key could not be asked for,
-//! the result is not known here.
+//! The results are milter-greylist's. Where a key could not be asked for, there is none.
 //!
-//! Source: RFC 6376; greylist.conf(5), "dkim"; the results of libopendkim that milter-greylist's
-//! `dkimcheck.c` takes for each word.
+//! Source: RFC 6376; greylist.conf(5), "dkim"; milter-greylist 4.6.4 with libopendkim 2.11 as observed
+//! by running it.
 
 use greylatch_core::Content;
-use greylatch_rules::MailStatus;
+use greylatch_wording::DkimFound;
 use mail_auth::dkim::{Canonicalization, DkimError};
 use mail_auth::{AuthenticatedMessage, DkimOutput, DkimResult, DnsError, Error};
 
-use super::super::Budget;
+use super::super::{Budget, Signed};
 use super::Resolver;
 
 /// Signatures of one message that are looked at: each asks for a key, and may want the body hashed in
@@ -30,13 +29,13 @@ impl Resolver {
         &self,
         content: &Content,
         budget: &mut Budget,
-    ) -> Option<MailStatus> {
+    ) -> Option<Signed> {
         let signatures = content.headers().filter(|line| is_signature(line)).count();
         if !content.is_whole() || signatures > SIGNATURES_MAX {
             return None;
         }
         if signatures == 0 {
-            return Some(MailStatus::None);
+            return Some(unsigned());
         }
         let text = as_signed(content);
         let mut message = AuthenticatedMessage::parse_with_opts(&text, None, WHOLE_BODY_ONLY)?;
@@ -49,12 +48,15 @@ impl Resolver {
         // What it keeps across its questions is large.
         let check = Box::pin(self.authenticator.verify_dkim(&message));
         let outputs = self.spend(check, budget).await?;
-        let mut found: Vec<_> = outputs.iter().map(result_of).collect();
-        if found.len() < signatures {
-            // Nothing is said of one that cannot be read.
-            found.push(Some(MailStatus::Error));
-        }
-        result_of_all(&found)
+        best_of(outputs.iter().map(result_of).collect())
+    }
+}
+
+/// A message of which nobody says that it is signed, or not so that it can be read.
+fn unsigned() -> Signed {
+    Signed {
+        worth: DkimFound::None,
+        by: String::new(),
     }
 }
 
@@ -81,38 +83,40 @@ fn as_signed(content: &Content) -> Vec<u8> {
 }
 
 /// What one signature is worth; `None` when that is not known.
-fn result_of(output: &DkimOutput<'_>) -> Option<MailStatus> {
+fn result_of(output: &DkimOutput<'_>) -> Option<Signed> {
     let signature = output.signature();
     let has_simple_headers =
         signature.is_some_and(|signature| signature.ch == Canonicalization::Simple);
-    match output.result() {
-        DkimResult::Pass => Some(MailStatus::Pass),
-        DkimResult::None => Some(MailStatus::None),
-        DkimResult::TempError(_) => None,
+    let worth = match output.result() {
+        DkimResult::Pass => DkimFound::Pass,
+        DkimResult::None => DkimFound::None,
+        DkimResult::TempError(_) => return None,
         // A milter is not told whether there was a space behind the colon of a header, on which
         // such a signature rests.
-        DkimResult::Fail(Error::Crypto(_)) if has_simple_headers => None,
+        DkimResult::Fail(Error::Crypto(_)) if has_simple_headers => return None,
         DkimResult::Fail(_)
         | DkimResult::Neutral(Error::Dkim(DkimError::FailedBodyHashMatch))
-        | DkimResult::PermError(
-            Error::Dkim(DkimError::RevokedPublicKey) | Error::Dns(DnsError::RecordNotFound(_)),
-        ) => Some(MailStatus::Fail),
-        DkimResult::Neutral(Error::Dkim(DkimError::SignatureExpired)) => Some(MailStatus::Unknown),
-        DkimResult::Neutral(_) | DkimResult::PermError(_) => Some(MailStatus::Error),
-    }
+        | DkimResult::PermError(Error::Dkim(DkimError::RevokedPublicKey)) => DkimFound::Fail,
+        DkimResult::PermError(Error::Dns(DnsError::RecordNotFound(_))) => DkimFound::NoKey,
+        DkimResult::Neutral(_) | DkimResult::PermError(_) => DkimFound::Neutral,
+    };
+    let by = signature.map_or_else(String::new, |signature| signature.d.clone());
+    Some(Signed { worth, by })
 }
 
-/// What all signatures are worth together: as much as the best of them, and one that is not known may
-/// be one that passes.
+/// What all signatures are worth together: the first one that passes, where none does the first one. One
+/// that is not known may be one that passes.
 ///
 /// Source: RFC 6376 §4.2 (signatures are looked at until one verifies).
-fn result_of_all(found: &[Option<MailStatus>]) -> Option<MailStatus> {
-    let by_worth = [
-        Some(MailStatus::Pass),
-        None,
-        Some(MailStatus::Fail),
-        Some(MailStatus::Error),
-    ];
-    let best = by_worth.into_iter().find(|status| found.contains(status));
-    best.unwrap_or(Some(MailStatus::Unknown))
+fn best_of(mut all: Vec<Option<Signed>>) -> Option<Signed> {
+    let passes = |signed: &Option<Signed>| {
+        let worth = signed.as_ref().map(|signed| signed.worth);
+        worth == Some(DkimFound::Pass)
+    };
+    if let Some(passing) = all.iter().position(passes) {
+        return all.swap_remove(passing);
+    }
+    let known: Option<Vec<Signed>> = all.into_iter().collect();
+    let first = known?.into_iter().next();
+    Some(first.unwrap_or_else(unsigned))
 }

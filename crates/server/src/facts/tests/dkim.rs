@@ -122,15 +122,26 @@ async fn each_dkim_result_has_its_word() {
             changed("b=/g", "b=/h"),
             MailStatus::Fail,
         ),
-        ("no key", changed("brisbane", "sydney"), MailStatus::Fail),
+        ("no key", changed("brisbane", "sydney"), MailStatus::Error),
         (
             "expired",
             changed("t=1", "x=1528637910; t=1"),
             MailStatus::Unknown,
         ),
-        ("another version", changed("v=1", "v=2"), MailStatus::Error),
-        ("nothing", signed(&[""]), MailStatus::Error),
-        // The best of all counts.
+        (
+            "another version",
+            changed("v=1", "v=2"),
+            MailStatus::Unknown,
+        ),
+        (
+            "another algorithm",
+            changed("ed25519-sha256", "other"),
+            MailStatus::Unknown,
+        ),
+        // Such signatures count as absent.
+        ("nothing", signed(&[""]), MailStatus::None),
+        ("no b=", changed("b=/gCr", "c2=/gCr"), MailStatus::None),
+        // The first one that passes counts.
         ("one of two", signed(&["v=1", BY_RSA]), MailStatus::Pass),
     ] {
         assert_eq!(found(&KEYS, &content).await, Some(expected), "{case}");
@@ -140,7 +151,16 @@ async fn each_dkim_result_has_its_word() {
     assert_eq!(told, Some(MailStatus::Fail));
     let damaged = [(ED25519_NAME, Told::Txt("v=DKIM1; k=other; p=AAAA"))];
     let told = found(&damaged, &signed(&[BY_ED25519])).await;
-    assert_eq!(told, Some(MailStatus::Error));
+    assert_eq!(told, Some(MailStatus::Unknown));
+    let no_key = BY_ED25519.replace("brisbane", "sydney");
+    let changed = BY_RSA.replace("b=F4", "b=F5");
+    for (signatures, expected) in [
+        ([&no_key, &changed], MailStatus::Error),
+        ([&changed, &no_key], MailStatus::Fail),
+    ] {
+        let content = signed(&signatures.map(String::as_str));
+        assert_eq!(found(&KEYS, &content).await, Some(expected));
+    }
 }
 
 #[tokio::test]
