@@ -16,6 +16,13 @@ mount -t overlay overlay -o "lowerdir=$0:/etc" /etc
 exec "$@"
 "#;
 
+/// Hides the system's log, and becomes the rest.
+const WITHOUT_SYSLOG: &str = r#"
+set -e
+if test -S /dev/log; then mount --bind /dev/null "$(readlink -f /dev/log)"; fi
+exec "$@"
+"#;
+
 /// The same command, that first runs `script` in mounts of its own. The script
 /// has `folder` as `$0` and the command as `$@`.
 pub(crate) fn enclose(script: &str, folder: &Path, command: &Command) -> Command {
@@ -40,6 +47,12 @@ pub(crate) fn enclose(script: &str, folder: &Path, command: &Command) -> Command
 #[must_use]
 pub fn with_etc(etc: &Path, command: &Command) -> Command {
     enclose(OVER_ETC, etc, command)
+}
+
+/// The same command where there is no syslog, so that it has to write to standard error.
+#[must_use]
+pub fn without_syslog(command: &Command) -> Command {
+    enclose(WITHOUT_SYSLOG, Path::new("/"), command)
 }
 
 /// Writes into `etc` what makes `hosts`, lines of hosts(5), all names that

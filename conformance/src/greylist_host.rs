@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::clock::Clock;
-use crate::enclose::with_etc;
+use crate::enclose::{with_etc, without_syslog};
 use crate::greylister::Endpoint;
 use crate::milter::{MilterClient, Offer};
 use crate::milter_greylist::own_linker;
@@ -210,7 +210,10 @@ fn command(whose: Whose, folder: &Path, conf: &str, clock: Option<&Clock>) -> Re
         Whose::Real => real(clock)?,
     };
     command.args(["-D", "-f"]).arg(&path);
-    Ok(command)
+    Ok(match whose {
+        Whose::Ours => without_syslog(&command),
+        Whose::Real => command,
+    })
 }
 
 /// The real one, with the libc of its own release.

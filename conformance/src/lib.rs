@@ -49,7 +49,7 @@ pub use clock::{Clock, EPISODE_START};
 pub use dev_log::{DevLog, LogLine};
 pub use differential::{Allowed, Outcome, Trial, compare};
 pub use disk::{Disk, Frozen, private_dev};
-pub use enclose::with_etc;
+pub use enclose::{with_etc, without_syslog};
 pub use exim::{Exim, EximConfiguration, EximSetup};
 pub use greylist_conf::{GREYLIST_CONFS, GreylistConf};
 pub use greylist_host::{GreylistHost, Whose};

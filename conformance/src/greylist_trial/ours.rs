@@ -1,5 +1,5 @@
-//! Ours under the name of milter-greylist, logging to syslog as it does in the
-//! background, so that facility and severity are seen.
+//! Ours under the name of milter-greylist, logging to syslog, so that facility and
+//! severity are seen.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,11 +28,7 @@ impl Ours {
     pub(crate) fn start(folder: &Path, conf: &str, clock: &Clock) -> Result<Self> {
         let path = write_conf(folder, conf)?;
         let mut command = Command::new(greylatch_binary()?);
-        // As the program starts itself again to go into the background.
-        command
-            .arg("milter-greylist")
-            .env("GREYLATCH_DETACHED", "1");
-        command.arg("-f").arg(&path);
+        command.args(["milter-greylist", "-D", "-f"]).arg(&path);
         clock.rule(&mut command)?;
         let log = DevLog::open()?;
         let daemon = Daemon::start(log.enclose(&command), &folder.join("stderr"))?;

@@ -7,11 +7,12 @@ mod translate;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use greylatch_rules::{Diagnostic, GreylistConf, Severity, Source};
-use greylatch_server::{Launch, Personality, StartError};
+use greylatch_server::{Launch, LogTo, Personality, StartError};
 
 pub(crate) use self::explain::explain;
 use self::options::Options;
@@ -69,8 +70,8 @@ fn start(words: &[String]) -> Result<ExitCode, Refusal> {
         return Ok(ExitCode::SUCCESS);
     }
     let stays = options.foreground || conf.settings.nodetach;
-    let config =
-        translate(&options, &conf.settings, path, stays).map_err(|no| Refusal::new(USAGE, no))?;
+    let config = translate(&options, &conf.settings, path, log_to(stays))
+        .map_err(|no| Refusal::new(USAGE, no))?;
     if !stays && !detach::is_detached() {
         return detach::start_again("milter-greylist", words)
             .map_err(|error| Refusal::new(OS, format!("{error:#}")));
@@ -88,6 +89,17 @@ fn start(words: &[String]) -> Result<ExitCode, Refusal> {
     match greylatch_server::run(launch) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(Refusal::new(UNAVAILABLE, in_words(&error))),
+    }
+}
+
+/// Where it logs: to the system's log, as the original does in the foreground too. A container has
+/// none, and somebody who reads standard error.
+fn log_to(stays: bool) -> LogTo {
+    let is_socket = |found: fs::Metadata| found.file_type().is_socket();
+    let has_syslog = fs::metadata("/dev/log").is_ok_and(is_socket);
+    match stays && !has_syslog {
+        true => LogTo::Auto,
+        false => LogTo::Syslog,
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn translate(
     options: &Options,
     settings: &Settings,
     path: PathBuf,
-    stays: bool,
+    log_to: LogTo,
 ) -> Result<Config, String> {
     let mut config = Config::default();
     config.listen.policy = Vec::new();
@@ -43,7 +43,7 @@ pub(crate) fn translate(
         path,
         appended: options.statements(),
     });
-    log(&mut config, settings, stays);
+    log(&mut config, settings, log_to);
     Ok(config)
 }
 
@@ -84,7 +84,7 @@ fn store(settings: &Settings) -> PathBuf {
     folder.unwrap_or(Path::new(".")).join(STORE)
 }
 
-fn log(config: &mut Config, settings: &Settings, stays: bool) {
+fn log(config: &mut Config, settings: &Settings, to: LogTo) {
     config.log.ident = "milter-greylist".into();
     config.log.format = LogFormat::Logfmt;
     config.log.level = if settings.verbose {
@@ -92,7 +92,7 @@ fn log(config: &mut Config, settings: &Settings, stays: bool) {
     } else {
         LogLevel::Normal
     };
-    config.log.to = if stays { LogTo::Auto } else { LogTo::Syslog };
+    config.log.to = to;
     let name = match settings.logfac {
         LogFacility::None => {
             config.log.level = LogLevel::Quiet;
@@ -122,7 +122,7 @@ mod tests {
         let (conf, diagnostics) = GreylistConf::read(&source);
         assert_eq!(diagnostics, []);
         let path = PathBuf::from("/etc/mail/greylist.conf");
-        translate(&Options::default(), &conf.settings, path, true)
+        translate(&Options::default(), &conf.settings, path, LogTo::Syslog)
     }
 
     #[test]
