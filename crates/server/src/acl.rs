@@ -21,7 +21,7 @@ pub(crate) use amend::{Tagged, tagged_subject, with_footer};
 pub(crate) use message::{Accepted, AclMessage, AclRecipient, PutOff};
 pub(crate) use rates::{Event, Rates};
 pub(crate) use stat::StatReport;
-pub(crate) use subject::{AclCase, Overflow, Place, property_match};
+pub(crate) use subject::{AclCase, Overflow, Place, is_whole, property_match};
 
 /// The rules in force.
 pub(crate) struct Acl {

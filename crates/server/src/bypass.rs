@@ -87,7 +87,7 @@ fn is_host_itself(client: IpAddr) -> bool {
 ///
 /// Source: Postfix SMTPD_POLICY_README, "Protocol description" (`recipient` is empty and
 /// `recipient_count` above one when several were accepted).
-fn is_judged(attempt: &Attempt) -> bool {
+pub(crate) fn is_judged(attempt: &Attempt) -> bool {
     match attempt.stage() {
         Stage::Rcpt => true,
         Stage::Data | Stage::EndOfMessage => {

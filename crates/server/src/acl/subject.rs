@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use greylatch_core::{AddressDialect, Attempt, Content, Field, Timestamp};
+use greylatch_core::{AddressDialect, Attempt, Content, Field, Stage, Timestamp};
 use greylatch_rules::{
     AclJudgement, AclStage, AclSubject, Fact, LocalTime, Message, Next, Properties, RateCounted,
     Scope,
@@ -66,12 +66,12 @@ impl<'a> AclCase<'a> {
         let tags = sender.iter().rposition(|byte| *byte == b'=');
         let bare = tags.and_then(|last| sender.get(last + 1..));
         let address = place.address.map(|address| address.to_string());
-        let recipients = match attempt.field(Field::RecipientCount) {
-            Some(_) => {
+        let recipients = match is_whole(attempt) {
+            true => {
                 let accepted = message.recipients.iter();
                 accepted.map(|one| one.address.clone()).collect()
             }
-            None => vec![bracketed(attempt.text(Field::Recipient))],
+            false => vec![bracketed(attempt.text(Field::Recipient))],
         };
         Self {
             attempt,
@@ -115,9 +115,9 @@ impl<'a> AclCase<'a> {
 
     /// The only recipient, in brackets; `None` of a whole message.
     pub(crate) fn recipient(&self) -> Option<&[u8]> {
-        match self.attempt.field(Field::RecipientCount) {
-            Some(_) => None,
-            None => self.recipients.first().map(Vec::as_slice),
+        match is_whole(self.attempt) {
+            true => None,
+            false => self.recipients.first().map(Vec::as_slice),
         }
     }
 
@@ -295,6 +295,12 @@ impl<'a> AclCase<'a> {
             Format::new(template).expand(&values, Escaping::Raw)
         })
     }
+}
+
+/// Whether an attempt is the end of a message, of which a milter's MTA alone tells; all other questions
+/// are about one recipient.
+pub(crate) fn is_whole(attempt: &Attempt) -> bool {
+    attempt.stage() == Stage::EndOfMessage && attempt.message() != 0
 }
 
 /// The property that matched last.

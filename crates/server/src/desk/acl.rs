@@ -11,7 +11,7 @@ mod telling;
 
 use std::net::IpAddr;
 
-use greylatch_core::{Attempt, Decision, Field, Outcome, Reason, Ruling, Stage, Verdict};
+use greylatch_core::{Attempt, Decision, Field, Outcome, Reason, Ruling, Verdict};
 use greylatch_rules::{AclAction, AclJudgement, AclStage, Fact, MailStatus};
 use greylatch_wording::PassCause;
 
@@ -19,8 +19,8 @@ pub(super) use self::held::Sitting;
 use self::held::is_tarpit;
 use self::judged::Judged;
 use super::{Case, Desk, Visitor};
-use crate::acl::{Accepted, Acl, AclCase, AclMessage, AclRecipient, Place};
-use crate::bypass::access_passes;
+use crate::acl::{Accepted, Acl, AclCase, AclMessage, AclRecipient, Place, is_whole};
+use crate::bypass::{access_passes, is_judged};
 use crate::clock;
 use crate::facts::Inquiry;
 
@@ -59,13 +59,13 @@ impl Desk {
         let seen = AclCase::new((attempt, client), case.now, &visitor.message, &place)
             .named(name)
             .patient(patient);
-        match attempt.stage() {
-            Stage::Rcpt => self.recipient_by_acl(visitor, &case, (&seen, acl)).await,
-            Stage::EndOfMessage => self.message_by_acl(visitor, &case, (&seen, acl)).await,
-            Stage::Earlier | Stage::Data | Stage::Other => {
-                self.observer.count(Reason::Stage);
-                Verdict::Pass { header: None }
-            }
+        if is_whole(attempt) {
+            self.message_by_acl(visitor, &case, (&seen, acl)).await
+        } else if is_judged(attempt) {
+            self.recipient_by_acl(visitor, &case, (&seen, acl)).await
+        } else {
+            self.observer.count(Reason::Stage);
+            Verdict::Pass { header: None }
         }
     }
 

@@ -5,7 +5,7 @@ mod scripted;
 
 use std::fs;
 
-use greylatch_core::{Answer, Attempt, Field, Reason, Request, Verdict};
+use greylatch_core::{Answer, Attempt, Field, Reason, Request, Stage, Verdict};
 use greylatch_rules::{GreylistConf, Source};
 use greylatch_store::Keying;
 use tokio::sync::mpsc;
@@ -301,6 +301,24 @@ impl Daemon {
         }
     }
 
+    /// A question of the policy protocol at this stage.
+    async fn asks(&mut self, stage: Stage, recipient: &str, count: &str) -> Verdict {
+        let mut attempt = Attempt::new();
+        attempt.set_stage(stage);
+        attempt.set(Field::ClientAddress, b"192.0.2.1");
+        attempt.set(Field::Sender, b"a@pass.example");
+        attempt.set(Field::Recipient, recipient.as_bytes());
+        attempt.set(Field::RecipientCount, count.as_bytes());
+        match self
+            .desk
+            .answer(&mut self.visitor, Request::Judge(attempt))
+            .await
+        {
+            Answer::Verdict(verdict) => verdict,
+            other => panic!("no verdict: {other:?}"),
+        }
+    }
+
     async fn refuses(&mut self, client: &str) -> bool {
         let verdict = self.judge(0, client, "b@y.example").await;
         matches!(verdict, Verdict::Refuse(_))
@@ -386,6 +404,34 @@ async fn a_name_of_an_address_counts_when_it_leads_back_and_is_asked_for() {
     let named = "addr itself.example[192.0.2.7] from ";
     assert!(daemon.log.texts()[0].contains(named));
     assert!(!Daemon::with_rules(rules).refuses("192.0.2.7").await);
+}
+
+#[tokio::test]
+async fn rules_for_recipients_judge_whoever_asks_by_policy_at_any_stage() {
+    let rules = "nospf\nracl blacklist rcpt bl@y.example msg \"%r\"\nracl whitelist default\n\
+                 dacl blacklist default\n";
+    let mut daemon = Daemon::with_rules(rules);
+    for (stage, recipient, count, refused) in [
+        (Stage::Rcpt, "bl@y.example", "0", true),
+        (Stage::Data, "bl@y.example", "1", true),
+        (Stage::EndOfMessage, "bl@y.example", "1", true),
+        (Stage::Data, "w@y.example", "1", false),
+        // Of several recipients none is named.
+        (Stage::Data, "", "2", false),
+        (Stage::Earlier, "", "0", false),
+    ] {
+        match daemon.asks(stage, recipient, count).await {
+            Verdict::Refuse(reply) => {
+                assert!(refused, "{stage:?}");
+                let text = String::from_utf8_lossy(&reply.text).into_owned();
+                assert_eq!(text, "551 5.7.1 bl@y.example", "{stage:?}");
+            }
+            other => {
+                assert!(!refused, "{stage:?}");
+                assert_eq!(other, Verdict::Pass { header: None });
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What the signatures of messages are worth, with keys from a name server of the test.
 
-use greylatch_core::{Content, Stage};
+use greylatch_core::Content;
 use mail_auth::common::crypto::Ed25519Key;
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::{Canonicalization, DkimSigner, NeedDomain, Signature};
