@@ -229,6 +229,51 @@ fn a_message_may_have_to_wait_for_what_it_says() -> Result<()> {
     ensure_passed(&answers, "Sender e-mail whitelisted, not delayed by ")
 }
 
+/// Source: the log of milter-greylist 4.6.4 with `verbose`.
+#[test]
+fn verbose_tells_which_rules_match_and_what_becomes_of_entries() -> Result<()> {
+    let rules = "racl continue from a@x.example\nracl greylist rcpt c@example.org delay 1m\n\
+                 racl whitelist default\n";
+    let told = |verbose: &str| -> Result<Vec<String>> {
+        let mut scene = Scene::start(&format!("{verbose}{rules}"))?;
+        for at in [0, 60, 61] {
+            scene.clock.set(EPISODE_START + at)?;
+            let mut filter = scene.open(6)?;
+            filter.envelope("a@x.example", &["c@example.org"])?;
+            send(&mut filter, &[], &["x"])?;
+        }
+        scene.wait_for_line("autowhitelisted for another")?;
+        let log = scene.log();
+        let ours = log.lines().filter(|line| line.contains("c@example.org"));
+        Ok(ours.map(str::to_owned).collect())
+    };
+    let of = "from=<a@x.example>, rcpt=<c@example.org>, addr=mx.sender.example[192.0.2.9]";
+    let asked = "(unknown id): addr = mx.sender.example[192.0.2.9], from = <a@x.example>, \
+                 rcpt = <c@example.org>";
+    let first = format!("Mail {of} is matched by entry racl 7 continue from a@x.example");
+    let second =
+        format!("Mail {of} is matched by entry racl 8 greylist rcpt c@example.org delay 1m");
+    let entry = "192.0.2.9 from <a@x.example> to <c@example.org>";
+    let at =
+        "(unknown id): addr mx.sender.example[192.0.2.9] from <a@x.example> to <c@example.org>";
+    let delayed = format!("{at} delayed for 00:01:00 (ACL 8)");
+    let accepted = format!("{at} accepted after 00:01:00 (ACL 8)");
+    let known = "(unknown id): addr 192.0.2.9 from <a@x.example> rcpt <c@example.org>: \
+                 autowhitelisted for another 24:00:00";
+    let created = format!("created:  {entry} delayed for 00:01:00");
+    let removed = format!("removed: {entry}");
+    let [first, second, created, removed, delayed, accepted] =
+        [&first, &second, &created, &removed, &delayed, &accepted].map(String::as_str);
+    let expected = [
+        [asked, first, second, created, delayed],
+        [asked, first, second, removed, accepted],
+        [asked, first, second, removed, known],
+    ];
+    assert_eq!(told("verbose\n")?, expected.concat());
+    assert_eq!(told("quiet\n")?, [delayed, accepted, known]);
+    Ok(())
+}
+
 #[test]
 fn a_message_turned_away_at_its_end_is_reported_for_each_recipient() -> Result<()> {
     let reports = scratch_folder()?;

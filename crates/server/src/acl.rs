@@ -68,6 +68,14 @@ impl Acl {
         Some(format!("{}:{line}: {}", self.path, statement.text))
     }
 
+    /// The rule on this line as the log has it: its line behind its first word.
+    pub(crate) fn rule_in_log(&self, line: usize) -> Option<String> {
+        let statements = &self.set.conf().statements;
+        let statement = statements.iter().find(|one| one.line == line)?;
+        let (word, rest) = statement.text.split_once(' ')?;
+        Some(format!("{word} {line} {rest}"))
+    }
+
     /// The same rules, that go on with a report that is being written: opened anew, its file would
     /// begin anew.
     pub(crate) fn going_on_with(self, stat: Option<Arc<StatReport>>) -> Self {

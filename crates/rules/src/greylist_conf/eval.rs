@@ -77,6 +77,7 @@ impl AclSet {
             properties,
             kept: Kept::default(),
             logs: Vec::new(),
+            matched: Vec::new(),
         }
     }
 }
@@ -148,6 +149,7 @@ pub struct Evaluation<'a> {
     properties: Properties,
     kept: Kept,
     logs: Vec<Vec<u8>>,
+    matched: Vec<usize>,
 }
 
 impl<'a> Evaluation<'a> {
@@ -202,6 +204,9 @@ impl<'a> Evaluation<'a> {
     /// Keeps what a rule leaves behind, or judges.
     fn rule_matched(&mut self, rule: &AclRule, number: usize) -> Option<AclJudgement> {
         self.kept.keep(rule);
+        if self.set.conf.settings.verbose {
+            self.matched.push(rule.line);
+        }
         if rule.action == AclAction::Continue {
             return None;
         }
@@ -260,6 +265,7 @@ impl<'a> Evaluation<'a> {
             whys: Vec::new(),
             groups: Vec::new(),
             logs: std::mem::take(&mut self.logs),
+            matched: std::mem::take(&mut self.matched),
             properties: std::mem::take(&mut self.properties),
         }
     }

@@ -87,6 +87,7 @@ impl Desk {
             message.by_default = false;
             return Verdict::Pass { header: None };
         }
+        self.tell_asked(acl, seen);
         message.properties.next_recipient();
         let mut judgement = self
             .judge_at(AclStage::Rcpt, case, (seen, acl), message)
@@ -100,6 +101,7 @@ impl Desk {
         let ruling = self.narrowed(ruling);
         let decision = self.settle(case, &ruling).await;
         self.observer.count(decision.reason);
+        self.tell_entry(acl, &seen.log_subject(), &decision);
         let judged = Judged {
             case: seen,
             judgement: &judgement,
@@ -141,6 +143,7 @@ impl Desk {
         let (judgement, overflows) = seen.judge(acl, stage, properties, &mut inquiry).await;
         self.tell_overflows(acl, &overflows);
         self.tell_logs(&judgement);
+        self.tell_matches(acl, seen, &judgement);
         if let Some(line) = judgement.flushaddr {
             self.flush_by_rule(seen, case, line).await;
         }

@@ -90,16 +90,16 @@ pub enum MilterGreylistLine<'a> {
     RateOverflow(RateOverflow<'a>),
     /// An entry waited in vain.
     TimedOut(&'a LogSubject<'a>),
-    /// An entry was made, or took the place of another; with `verbose` only.
+    /// A recipient is asked about; with `verbose` only.
+    Asked(&'a LogSubject<'a>),
+    /// An entry was made; with `verbose` only.
     Created {
         /// Whom it is about.
         subject: &'a LogSubject<'a>,
-        /// It has passed.
-        proven: bool,
-        /// How long it waits, or is remembered.
+        /// How long it waits.
         length: Seconds,
     },
-    /// An entry was removed; with `verbose` only.
+    /// An entry that waits no more was removed, or renewed; with `verbose` only.
     Removed(&'a LogSubject<'a>),
     /// A rule matched; with `verbose` only.
     Matched {
@@ -120,8 +120,6 @@ pub enum MilterGreylistLine<'a> {
     },
     /// `addheader` of a rule has no `: `.
     BadHeader(&'a [u8]),
-    /// The rules could not be evaluated.
-    EvaluationFailed,
 }
 
 /// A rate that is over its limit.
@@ -148,7 +146,7 @@ impl MilterGreylistLine<'_> {
     #[must_use]
     pub fn severity(&self) -> u8 {
         match self {
-            Self::BadHeader(_) | Self::EvaluationFailed => 3,
+            Self::BadHeader(_) => 3,
             Self::RateOverflow(_) | Self::NotChanged { .. } => 4,
             Self::Delayed { .. }
             | Self::Accepted { .. }
@@ -161,6 +159,7 @@ impl MilterGreylistLine<'_> {
             | Self::CertificateBypass(_)
             | Self::AccessDatabaseBypass
             | Self::TimedOut(_)
+            | Self::Asked(_)
             | Self::Created { .. }
             | Self::Removed(_)
             | Self::Matched { .. } => 7,
@@ -226,11 +225,11 @@ impl MilterGreylistLine<'_> {
                 subject.id()
             ),
             Self::BadHeader(header) => format!("bad header \"{}\"", escaped(header)),
-            Self::EvaluationFailed => "ACL evaluation failure".to_owned(),
             Self::LoginBypass(_)
             | Self::CertificateBypass(_)
             | Self::AccessDatabaseBypass
             | Self::TimedOut(_)
+            | Self::Asked(_)
             | Self::Created { .. }
             | Self::Removed(_)
             | Self::Matched { .. } => self.debug_text(),
@@ -251,19 +250,20 @@ impl MilterGreylistLine<'_> {
             Self::TimedOut(subject) => {
                 format!("(local): {}: greylisted entry timed out", subject.triplet())
             }
-            Self::Created {
-                subject,
-                proven,
-                length,
-            } => {
-                let (kind, what) = if *proven {
-                    ("AUTO", "valid")
-                } else {
-                    ("", "delayed")
-                };
-                let (triplet, length) = (subject.triplet(), clock_text(*length));
-                format!("created: {kind} {triplet} {what} for {length}")
-            }
+            Self::Asked(subject) => format!(
+                "{}: addr = {}[{}], from = {}, rcpt = {}",
+                subject.id(),
+                escaped(subject.host),
+                subject.client,
+                escaped(subject.sender),
+                subject.recipient_or_nil(),
+            ),
+            // Where one that has passed says `AUTO`, there is nothing.
+            Self::Created { subject, length } => format!(
+                "created:  {} delayed for {}",
+                subject.triplet(),
+                clock_text(*length)
+            ),
             Self::Removed(subject) => format!("removed: {}", subject.triplet()),
             Self::Matched { subject, rule } => {
                 format!(
@@ -592,20 +592,15 @@ mod tests {
             (
                 MilterGreylistLine::Created {
                     subject: &subject,
-                    proven: false,
                     length: Seconds(1800),
                 },
                 7,
                 "created:  192.0.2.10 from <a@x.org> to <b@y.net> delayed for 00:30:00",
             ),
             (
-                MilterGreylistLine::Created {
-                    subject: &subject,
-                    proven: true,
-                    length: Seconds(86_400),
-                },
+                MilterGreylistLine::Asked(&subject),
                 7,
-                "created: AUTO 192.0.2.10 from <a@x.org> to <b@y.net> valid for 24:00:00",
+                "QID1: addr = mail.example.org[192.0.2.10], from = <a@x.org>, rcpt = <b@y.net>",
             ),
             (
                 MilterGreylistLine::Removed(&subject),
@@ -630,11 +625,6 @@ mod tests {
                 "QID1: no addfooter, the message is longer than maxpeek = 100",
             ),
             (MilterGreylistLine::BadHeader(b"x"), 3, "bad header \"x\""),
-            (
-                MilterGreylistLine::EvaluationFailed,
-                3,
-                "ACL evaluation failure",
-            ),
         ]);
     }
 

@@ -51,6 +51,8 @@ pub struct AclJudgement {
     pub groups: Vec<Vec<u8>>,
     /// What `log` clauses said, expanded, of all rules that were looked at.
     pub logs: Vec<Vec<u8>>,
+    /// The lines of all rules that matched, in order; only with `verbose`.
+    pub matched: Vec<usize>,
     /// The properties, for the next evaluation of this message.
     pub properties: Properties,
 }

@@ -5,7 +5,7 @@ use greylatch_core::{
     Amendment, Attempt, Decision, NewHeader, Outcome, Reason, Ruling, Seconds, Verdict,
 };
 use greylatch_rules::{AclAction, AclStage};
-use greylatch_wording::{Escaping, MilterGreylistLine};
+use greylatch_wording::{Escaping, LogSubject, MilterGreylistLine};
 
 use super::judged::{Judged, message_header, report_accepted};
 use super::{Case, Desk, Visitor};
@@ -30,7 +30,8 @@ impl Desk {
         let is_greylisted = judgement.action == AclAction::Greylist && message.by_default;
         let decisions = if is_greylisted {
             let ruling = self.narrowed(self.acl_ruling(acl, &judgement));
-            self.settle_each(case, &ruling, &message.recipients).await
+            self.settle_each(case, (seen, acl), &ruling, &message.recipients)
+                .await
         } else {
             Vec::new()
         };
@@ -178,6 +179,7 @@ impl Desk {
     async fn settle_each(
         &self,
         case: &Case<'_>,
+        (seen, acl): (&AclCase<'_>, &Acl),
         ruling: &Ruling,
         recipients: &[AclRecipient],
     ) -> Vec<Decision> {
@@ -188,7 +190,13 @@ impl Desk {
                 attempt: &one,
                 ..*case
             };
-            decisions.push(self.settle(&of_one, ruling).await);
+            let decision = self.settle(&of_one, ruling).await;
+            let subject = LogSubject {
+                recipient: Some(&recipient.address),
+                ..seen.log_subject()
+            };
+            self.tell_entry(acl, &subject, &decision);
+            decisions.push(decision);
         }
         decisions
     }

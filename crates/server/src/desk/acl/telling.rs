@@ -17,6 +17,41 @@ impl Desk {
         }
     }
 
+    /// Writes down who is asked about; with `verbose` only, as all of these.
+    pub(super) fn tell_asked(&self, acl: &Acl, case: &AclCase<'_>) {
+        if acl.settings().verbose {
+            self.tell_line(&MilterGreylistLine::Asked(&case.log_subject()));
+        }
+    }
+
+    /// Writes down which rules have matched.
+    pub(super) fn tell_matches(&self, acl: &Acl, case: &AclCase<'_>, judgement: &AclJudgement) {
+        for line in &judgement.matched {
+            let rule = acl.rule_in_log(*line).unwrap_or_default();
+            self.tell_line(&MilterGreylistLine::Matched {
+                subject: &case.log_subject(),
+                rule: rule.as_bytes(),
+            });
+        }
+    }
+
+    /// Writes down what became of an entry.
+    pub(super) fn tell_entry(&self, acl: &Acl, subject: &LogSubject<'_>, decision: &Decision) {
+        if !acl.settings().verbose {
+            return;
+        }
+        match decision.reason {
+            Reason::New => self.tell_line(&MilterGreylistLine::Created {
+                subject,
+                length: decision.wait,
+            }),
+            Reason::Retry | Reason::Known => {
+                self.tell_line(&MilterGreylistLine::Removed(subject));
+            }
+            _ => {}
+        }
+    }
+
     /// Writes down why a recipient passes before any rule; of what is of the message, only once.
     pub(super) fn tell_bypass(
         &self,
