@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::countries::tests::half_of_it_in_france;
 use super::*;
-use crate::config::ForeignRules;
+use crate::config::{ForeignRules, Mode};
 use crate::desk::{Desk, Visitor};
 use crate::lists::ListFiles;
 use crate::log::LogQueue;
@@ -256,6 +256,10 @@ struct Daemon {
 
 impl Daemon {
     fn with_rules(rules: &str) -> Self {
+        Self::in_mode(Mode::default(), rules)
+    }
+
+    fn in_mode(mode: Mode, rules: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("greylist.conf");
         let database = folder.path().join("countries.mmdb");
@@ -269,6 +273,7 @@ impl Daemon {
             appended: String::new(),
         });
         config.greylist.shipped_lists = false;
+        config.greylist.mode = mode;
         let (rulebook, remarks) = ListFiles::default().rulebook(&config, &Source::default());
         assert_eq!(remarks, []);
         let backend = backend::open(&config, Keying::Plain).expect("a store");

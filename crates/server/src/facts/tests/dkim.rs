@@ -1,6 +1,6 @@
 //! What the signatures of messages are worth, with keys from a name server of the test.
 
-use greylatch_core::Content;
+use greylatch_core::{Amendment, Content};
 use mail_auth::common::crypto::Ed25519Key;
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::{Canonicalization, DkimSigner, NeedDomain, Signature};
@@ -282,6 +282,12 @@ async fn only_keys_are_asked_for_and_once() {
 impl Daemon {
     /// Whether a message with one recipient is refused at its end.
     async fn refuses_message(&mut self, number: u32, content: Content) -> bool {
+        let answer = self.judge_message(number, content).await;
+        matches!(answer, Answer::Verdict(Verdict::Refuse(_)))
+    }
+
+    /// What becomes of a message with one recipient at its end.
+    async fn judge_message(&mut self, number: u32, content: Content) -> Answer {
         let recipient = self.judge(number, "192.0.2.1", "b@y.example").await;
         assert_eq!(recipient, Verdict::Pass { header: None });
         let mut attempt = Attempt::new();
@@ -294,8 +300,37 @@ impl Daemon {
         attempt.set(Field::RecipientCount, b"1");
         attempt.set_content(content);
         let asked = Request::Judge(attempt);
-        let answer = self.desk.answer(&mut self.visitor, asked).await;
-        matches!(answer, Answer::Verdict(Verdict::Refuse(_)))
+        self.desk.answer(&mut self.visitor, asked).await
+    }
+}
+
+#[tokio::test]
+async fn who_learns_takes_a_message_that_would_wait_with_its_headers() {
+    let rules = "nospf\nracl whitelist default\ndacl greylist default addheader \"X-D: %f\"\n";
+    for (mode, passes) in [(Mode::Learn, true), (Mode::Enforce, false)] {
+        let mut daemon = Daemon::in_mode(mode, rules);
+        let answer = daemon.judge_message(1, signed(&[])).await;
+        match answer {
+            Answer::Verdict(Verdict::Amend(amendments)) => {
+                assert!(passes);
+                let lines: Vec<String> = amendments
+                    .iter()
+                    .map(|amendment| match amendment {
+                        Amendment::AddHeader(header) => {
+                            String::from_utf8_lossy(&header.line).into()
+                        }
+                        other => panic!("{other:?}"),
+                    })
+                    .collect();
+                let [of_rule, own] = &lines[..] else {
+                    panic!("{lines:?}");
+                };
+                assert_eq!(of_rule, "X-D: a@pass.example");
+                assert!(own.starts_with("X-Greylist: Default is to whitelist mail, not delayed"));
+            }
+            Answer::Verdict(Verdict::Defer(_)) => assert!(!passes),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
