@@ -86,14 +86,22 @@ impl GreylistHost {
         })
     }
 
+    /// A connection on which this client has been told of.
+    ///
+    /// # Errors
+    /// When the filter does not agree.
+    pub fn open(&self, client: &str) -> Result<MilterClient> {
+        let socket = Endpoint::Unix(self.folder.join("socket"));
+        MilterClient::open(&socket, Offer::of_version(6), client)
+    }
+
     /// The answer to the only recipient of a message of `client`: `c` when it
     /// passes, else the reply.
     ///
     /// # Errors
     /// When there is no answer.
     pub fn ask(&self, client: &str, sender: &str, recipient: &str) -> Result<String> {
-        let socket = Endpoint::Unix(self.folder.join("socket"));
-        let mut filter = MilterClient::open(&socket, Offer::of_version(6), client)?;
+        let mut filter = self.open(client)?;
         let answers = filter.envelope(sender, &[recipient])?;
         filter.send('Q', b"")?;
         answers.into_iter().next().context("no answer")

@@ -71,6 +71,13 @@ pub fn packet(command: char, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// What came of waiting for a packet.
+enum Received {
+    Packet(char, Vec<u8>),
+    Late,
+    Closed,
+}
+
 /// One connection to a filter.
 pub struct MilterClient {
     stream: Stream,
@@ -251,18 +258,41 @@ impl MilterClient {
         Ok(heard)
     }
 
+    /// The next answer as [`Self::ask`] gives it; none when there is none in this time.
+    ///
+    /// # Errors
+    /// When the filter closes.
+    pub fn hear_within(&mut self, time: Duration) -> Result<Option<String>> {
+        match self.receive(Instant::now() + time)? {
+            Received::Packet(kind, content) => {
+                Ok(Some(format!("{kind}{}", content.escape_ascii())))
+            }
+            Received::Late => Ok(None),
+            Received::Closed => bail!("it closed"),
+        }
+    }
+
     /// The next packet of the filter; none when it has closed.
     fn hear(&mut self) -> Result<Option<(char, Vec<u8>)>> {
-        let deadline = Instant::now() + ANSWER_MAX;
+        match self.receive(Instant::now() + ANSWER_MAX)? {
+            Received::Packet(kind, content) => Ok(Some((kind, content))),
+            Received::Late => bail!("no answer within {ANSWER_MAX:?}"),
+            Received::Closed => Ok(None),
+        }
+    }
+
+    fn receive(&mut self, deadline: Instant) -> Result<Received> {
         loop {
-            if let Some(packet) = self.take_packet() {
-                return Ok(Some(packet));
+            if let Some((kind, content)) = self.take_packet() {
+                return Ok(Received::Packet(kind, content));
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            ensure!(!left.is_zero(), "no answer within {ANSWER_MAX:?}");
+            if left.is_zero() {
+                return Ok(Received::Late);
+            }
             let mut chunk = [0; 8192];
             match self.stream.read(&mut chunk, left) {
-                Ok(0) if self.unread.is_empty() => return Ok(None),
+                Ok(0) if self.unread.is_empty() => return Ok(Received::Closed),
                 Ok(0) => bail!(
                     "it closed amid {:?}",
                     self.unread.escape_ascii().to_string()
@@ -271,7 +301,9 @@ impl MilterClient {
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
                     // So it is told when something of ours was not read.
-                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => return Ok(None),
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                        return Ok(Received::Closed);
+                    }
                     _ => return Err(error).context("cannot read the answer"),
                 },
             }

@@ -389,6 +389,41 @@ fn a_peer_that_is_added_by_a_reload_is_told() -> Result<()> {
 }
 
 #[test]
+fn who_sits_in_a_tarpit_is_told_of_as_one_who_waits_and_then_passes() -> Result<()> {
+    let folder = scratch_folder()?;
+    let hosts = Neighbours::start()?;
+    let (ours, theirs) = (hosts.addresses()[0], hosts.addresses()[1]);
+    let conf = format!("nospf\npeer {ours}\npeer {theirs}\nracl whitelist tarpit 1s\n{RULES}");
+    let start = |whose, place, name: &str| {
+        GreylistHost::start_at(whose, &folder.path().join(name), &conf, (&hosts, place))
+    };
+    let (one, real) = (
+        start(Whose::Ours, 0, "ours")?,
+        start(Whose::Real, 1, "real")?,
+    );
+    for (first, second, sender) in [(&one, &real, "a@x.org"), (&real, &one, "b@x.org")] {
+        let mut filter = first.open(CLIENT)?;
+        assert_eq!(
+            filter.envelope(sender, &["c@y.net", "d@y.net"])?,
+            ["c", "c"]
+        );
+        second.wait_for_row(&format!("{CLIENT}\t<{sender}>\t<c@y.net>\t"))?;
+        filter.content()?;
+        // The original tells of it when another recipient follows.
+        wait_for("what was sat through elsewhere", PATIENCE, || {
+            let rows = second.dumped();
+            let of = format!("{CLIENT}\t<{sender}>\t<c@y.net>\t");
+            let mut rows = rows.iter();
+            Ok(rows.any(|row| row.starts_with(&of) && row.ends_with("AUTO")))
+        })
+        .with_context(|| format!("{:?}", second.dumped()))?;
+    }
+    one.stop()?;
+    real.stop()?;
+    Ok(())
+}
+
+#[test]
 fn one_of_ours_and_the_real_one_know_what_either_saw() -> Result<()> {
     let folder = scratch_folder()?;
     let hosts = Neighbours::start()?;

@@ -1,12 +1,18 @@
 //! Rules with a `tarpit`: answers that are held back, by the real milter-greylist
 //! and by `greylatch milter-greylist`.
 
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use conformance::{Endpoint, GreylistHost, MilterClient, Offer, Whose, scratch_folder, wait_for};
+use conformance::{
+    Endpoint, GreylistHost, MilterClient, Offer, Postfix, PostfixSetup, Sendmail, SendmailSetup,
+    SmtpClient, Whose, raise_file_limit, scratch_folder, wait_for,
+};
 
 const CLIENT: &str = "192.0.2.9";
 const RULES: &str = "nospf\ngreylist 60\nautowhite 1d\n\
@@ -182,6 +188,107 @@ fn hanging_up_ends_the_wait_and_one_too_long_is_not_begun() -> Result<()> {
     let mut filter = open(folder.path())?;
     filter.envelope("a@x.example", &[])?;
     is_at_once(DEFERRED, &recipient(&mut filter, "c@y.example")?)?;
+    host.stop()?;
+    Ok(())
+}
+
+/// Two messages from one sender by way of an MTA: the first is held, the second is known.
+fn ensure_held_at(port: u16) -> Result<()> {
+    for (is_first, least) in [(true, HELD), (false, Duration::ZERO)] {
+        let mut client = SmtpClient::connect(Ipv4Addr::new(127, 0, 0, 2), port)?;
+        let asked = Instant::now();
+        let (replies, end) = client.deliver("a@x.example", &["ann@example.org"])?;
+        let took = asked.elapsed();
+        let codes: Vec<u16> = replies.iter().chain(&end).map(|reply| reply.code).collect();
+        ensure!(codes == [250, 250], "{replies:?} {end:?}");
+        ensure!(
+            took >= least && (is_first || took < AT_ONCE),
+            "{is_first}: {took:?}"
+        );
+    }
+    Ok(())
+}
+
+fn ensure_told(mailbox: &str) -> Result<()> {
+    for reason in [
+        "\nX-Greylist: Message whitelisted by tarpit 2s, not delayed by ",
+        "\nX-Greylist: IP, sender and recipient auto-whitelisted, not delayed by ",
+    ] {
+        let folded = mailbox.replace("\n\t", " ");
+        ensure!(folded.contains(reason), "{reason:?} is not in {mailbox}");
+    }
+    Ok(())
+}
+
+#[test]
+fn real_mtas_wait_for_the_answer_and_hand_the_message_on() -> Result<()> {
+    for is_postfix in [true, false] {
+        let folder = scratch_folder()?;
+        // So that the MTA's own user reaches the socket.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+        let socket = folder.path().join("socket");
+        let rules = format!("{RULES}socket \"{}\" 666\n", socket.display());
+        let host = GreylistHost::start(Whose::Ours, folder.path(), &rules, None)?;
+        if is_postfix {
+            let postfix = Postfix::start(&PostfixSetup {
+                recipients: &["ann@example.org"],
+                lines: &format!("smtpd_milters = unix:{}\n", socket.display()),
+                ..PostfixSetup::default()
+            })?;
+            ensure_held_at(postfix.port()).with_context(|| postfix.log().unwrap_or_default())?;
+            ensure_told(&postfix.mailbox("ann@example.org", 2)?)?;
+        } else {
+            let sendmail = Sendmail::start(&SendmailSetup {
+                filters: &format!(
+                    "INPUT_MAIL_FILTER(`greylist', `S=local:{}')dnl\n",
+                    socket.display()
+                ),
+                ..SendmailSetup::default()
+            })?;
+            ensure_held_at(sendmail.port())?;
+            ensure_told(&sendmail.mailbox("ann", 2)?)?;
+        }
+        host.stop()?;
+    }
+    Ok(())
+}
+
+/// As many as are held at once (docs/limits.md).
+const HOLDS_MAX: usize = 1_024;
+/// A connection is one, and the process has some of its own.
+const FILES: u64 = 2_048;
+
+#[test]
+fn when_many_are_held_the_next_goes_by_greylisting_at_once() -> Result<()> {
+    let folder = scratch_folder()?;
+    let rules = "nospf\ngreylist 60\nracl whitelist tarpit 4m\n";
+    let host = GreylistHost::start(Whose::Ours, folder.path(), rules, None)?;
+    raise_file_limit(FILES)?;
+    let mut held = Vec::with_capacity(HOLDS_MAX);
+    for number in 0..HOLDS_MAX {
+        let mut filter = open(folder.path())?;
+        filter.envelope("a@x.example", &[])?;
+        filter.send('R', format!("<r{number}@y.example>\0").as_bytes())?;
+        held.push(filter);
+    }
+    let one_more = |address: &str| -> Result<(String, Duration)> {
+        let mut filter = open(folder.path())?;
+        filter.envelope("a@x.example", &[])?;
+        filter.send('R', format!("<{address}>\0").as_bytes())?;
+        let asked = Instant::now();
+        Ok((
+            filter.hear_within(AT_ONCE)?.unwrap_or_default(),
+            asked.elapsed(),
+        ))
+    };
+    wait_for("the last answer to be held", END_MAX, || {
+        Ok(one_more("next@y.example")?.0 == DEFERRED)
+    })?;
+    // Whoever has gone leaves room.
+    drop(held);
+    wait_for("room", END_MAX, || {
+        Ok(one_more("later@y.example")?.0.is_empty())
+    })?;
     host.stop()?;
     Ok(())
 }

@@ -18,7 +18,7 @@ use greylatch_wording::Format;
 use crate::facts::Countries;
 
 pub(crate) use amend::{Tagged, tagged_subject, with_footer};
-pub(crate) use message::{Accepted, AclMessage, AclRecipient, PutOff};
+pub(crate) use message::{Accepted, AclMessage, AclRecipient, PutOff, SatThrough};
 pub(crate) use rates::{Event, Rates};
 pub(crate) use stat::StatReport;
 pub(crate) use subject::{AclCase, Overflow, Place, is_whole, property_match};

@@ -1,7 +1,7 @@
 //! What the recipients of one message have left for its end: milter-greylist tells of all of them in
 //! one header. It begins anew with each message, which the original forgets to do.
 
-use greylatch_core::{Attempt, Decision, Field, Seconds};
+use greylatch_core::{Attempt, Decision, Field, Seconds, Timestamp};
 use greylatch_rules::{AclJudgement, Properties};
 use greylatch_wording::PassCause;
 
@@ -48,8 +48,16 @@ pub(crate) struct AclRecipient {
     pub(crate) acl: Vec<u8>,
     /// How long it had waited.
     pub(crate) elapsed: Seconds,
-    /// It was held for it: how long it is remembered that it has sat that through.
-    pub(crate) sat_through: Option<Seconds>,
+    /// The client was held for it.
+    pub(crate) sat_through: Option<SatThrough>,
+}
+
+/// What comes of having sat a tarpit through.
+pub(crate) struct SatThrough {
+    /// How long that is remembered.
+    pub(crate) lifetime: Seconds,
+    /// When the triplet would have passed without, as peers were told when it was held.
+    pub(crate) due: Timestamp,
 }
 
 impl AclRecipient {

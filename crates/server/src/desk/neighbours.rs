@@ -82,15 +82,20 @@ impl Desk {
     }
 }
 
+/// Of whom peers are told.
+pub(super) fn peer_triplet(case: &Case<'_>) -> Option<PeerTriplet> {
+    Some(PeerTriplet {
+        client: case.client?,
+        sender: untagged(case.attempt.text(Field::Sender)).to_vec(),
+        recipient: case.attempt.text(Field::Recipient).to_vec(),
+    })
+}
+
 fn event(case: &Case<'_>, decision: &Decision, before: Option<Entry>) -> Option<PeerEvent> {
     let EntryChange::Put(entry) = decision.change.entry else {
         return None;
     };
-    let triplet = PeerTriplet {
-        client: case.client?,
-        sender: untagged(case.attempt.text(Field::Sender)).to_vec(),
-        recipient: case.attempt.text(Field::Recipient).to_vec(),
-    };
+    let triplet = peer_triplet(case)?;
     match decision.reason {
         Reason::New => Some(PeerEvent::Pending {
             triplet,

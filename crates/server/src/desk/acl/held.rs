@@ -1,14 +1,12 @@
 //! Recipients whose rule is a tarpit: who is held, and what that is good for at the end of the message.
 
-use greylatch_core::{
-    Decision, Field, Outcome, PeerEvent, PeerTriplet, Reason, Ruling, Seconds, decide,
-};
+use greylatch_core::{Decision, Field, Outcome, PeerEvent, Reason, Ruling, Seconds, decide};
 use greylatch_exchange::{DumpRow, RowKind};
 use greylatch_rules::{AclAction, AclJudgement, ClauseKind, TARPIT_MAX, TarpitScope, Why};
 
 use super::{Case, Desk};
-use crate::acl::{Acl, AclRecipient};
-use crate::desk::neighbours::untagged;
+use crate::acl::{Acl, AclRecipient, SatThrough};
+use crate::desk::neighbours::peer_triplet;
 use crate::tarpit::Hold;
 
 /// What a connection knows of its tarpits.
@@ -27,13 +25,14 @@ impl Desk {
     }
 
     /// The ruling on a recipient whose rule is a tarpit, by which the client is held or, if that
-    /// cannot be or need not be, greylisted; with how long it is remembered that it has sat through.
+    /// cannot be or need not be, greylisted; with what comes of it when it has sat that through. Peers
+    /// are told as of somebody who waits.
     pub(super) async fn held(
         &self,
         case: &Case<'_>,
         (acl, judgement): (&Acl, &mut AclJudgement),
         sitting: &mut Sitting,
-    ) -> (Ruling, Option<Seconds>) {
+    ) -> (Ruling, Option<SatThrough>) {
         let terms = acl.terms(judgement, self.settings.waiting_per_network);
         let greylisted = Ruling::Greylist(terms);
         let length = judgement.tarpit.unwrap_or(TARPIT_MAX);
@@ -52,11 +51,20 @@ impl Desk {
                 TarpitScope::Command => length,
             };
             let timing = terms.timing;
-            let until = case.now.plus(timing.delay).plus(timing.retry_window);
+            let due = case.now.plus(timing.delay);
+            let until = due.plus(timing.retry_window);
             if let Some(hold) = self.tarpit.hold(&triplet, left, until) {
                 sitting.sat = Seconds(sitting.sat.0.saturating_add(left.0));
                 sitting.hold = Some(hold);
-                return (Ruling::Exempt(Reason::Rule), Some(timing.lifetime));
+                if let Some(triplet) = peer_triplet(case) {
+                    let pending = PeerEvent::Pending { triplet, due };
+                    self.peers.tell(&pending, &self.observer);
+                }
+                let lifetime = timing.lifetime;
+                return (
+                    Ruling::Exempt(Reason::Rule),
+                    Some(SatThrough { lifetime, due }),
+                );
             }
         }
         judgement.action = AclAction::Greylist;
@@ -66,7 +74,7 @@ impl Desk {
     /// The message has come to its end: who was held for it has sat that through.
     pub(super) async fn have_sat_through(&self, case: &Case<'_>, recipients: &[AclRecipient]) {
         for recipient in recipients {
-            let Some(lifetime) = recipient.sat_through else {
+            let Some(sat_through) = &recipient.sat_through else {
                 continue;
             };
             let one = recipient.attempt(case.attempt);
@@ -77,25 +85,20 @@ impl Desk {
             if let Some(triplet) = self.triplet(&of_one) {
                 self.tarpit.sat_through(&triplet);
             }
-            if lifetime.0 > 0 {
-                self.remember_patience(&of_one, lifetime).await;
+            if sat_through.lifetime.0 > 0 {
+                self.remember_patience(&of_one, sat_through).await;
             }
         }
     }
 
     /// Remembers a triplet as one that has passed, here and at the peers.
-    async fn remember_patience(&self, case: &Case<'_>, lifetime: Seconds) {
-        let Some(client) = case.client else {
+    async fn remember_patience(&self, case: &Case<'_>, sat_through: &SatThrough) {
+        let Some(triplet) = peer_triplet(case) else {
             return;
         };
-        let expires = case.now.plus(lifetime);
-        let triplet = PeerTriplet {
-            client,
-            sender: untagged(case.attempt.text(Field::Sender)).to_vec(),
-            recipient: case.attempt.text(Field::Recipient).to_vec(),
-        };
+        let expires = case.now.plus(sat_through.lifetime);
         let row = DumpRow {
-            client,
+            client: triplet.client,
             sender: case.attempt.text(Field::Sender).to_vec(),
             recipient: triplet.recipient.clone(),
             when: expires,
@@ -105,7 +108,7 @@ impl Desk {
             Ok(_) => self.peers.tell(
                 &PeerEvent::Accepted {
                     triplet,
-                    was: case.now,
+                    was: sat_through.due,
                     expires: Some(expires),
                 },
                 &self.observer,
