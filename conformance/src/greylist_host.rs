@@ -15,7 +15,7 @@ use crate::milter::{MilterClient, Offer};
 use crate::milter_greylist::own_linker;
 use crate::neighbours::Neighbours;
 use crate::peers::{greylatch_binary, peer};
-use crate::process::{Daemon, wait_for};
+use crate::process::{Daemon, hang_up, wait_for};
 
 const LOG_MAX: Duration = Duration::from_secs(20);
 const START_MAX: Duration = Duration::from_secs(20);
@@ -150,6 +150,14 @@ impl GreylistHost {
             .args(words)
             .output()
             .context("a tool of greylatch")
+    }
+
+    /// Sends it HUP.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn hang_up(&self) -> Result<()> {
+        hang_up(self.daemon.pid())
     }
 
     /// Ends it by TERM and gives all that it wrote to standard error.
