@@ -4,11 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use conformance::{
-    Agreed, Clock, EPISODE_START, Endpoint, MilterClient, Offer, Plan, Serving, free_port, packet,
-    scratch_folder, wait_for,
-};
-use tempfile::TempDir;
+use conformance::{Agreed, EPISODE_START, MilterClient, MilterServer, Offer, packet, wait_for};
 
 const VERSIONS: [u32; 5] = [2, 3, 4, 5, 6];
 const CLIENT: &str = "192.0.2.9";
@@ -19,60 +15,21 @@ const HEADER: &str = concat!(
     " at mx.example.org; Tue, 24 Nov 2026 12:01:00 UTC\\x00"
 );
 
-/// Our daemon, under a clock that the test sets.
-struct Scene {
-    server: Serving,
-    clock: Clock,
-    unix: Endpoint,
-    inet: Endpoint,
-    /// Its files are in use until the daemon has ended.
-    _folder: TempDir,
+fn start() -> Result<MilterServer> {
+    start_with("", "")
 }
 
-impl Scene {
-    fn start() -> Result<Self> {
-        Self::start_with("", "")
-    }
+/// With lines of the tables `[listen]` and `[greylist]`.
+fn start_with(listen: &str, greylist: &str) -> Result<MilterServer> {
+    MilterServer::start(listen, greylist)
+}
 
-    /// With lines of the tables `[listen]` and `[greylist]`.
-    fn start_with(listen: &str, greylist: &str) -> Result<Self> {
-        let folder = scratch_folder()?;
-        let clock = Clock::new(folder.path(), EPISODE_START)?;
-        let (socket, port) = (folder.path().join("milter"), free_port()?);
-        let server = Serving::start(&Plan {
-            listen: &format!(
-                "milter = [\"unix:{}\", \"127.0.0.1:{port}\"]\n{listen}",
-                socket.display()
-            ),
-            greylist: &format!("hostname = \"mx.example.org\"\n{greylist}"),
-            tables: "[[rule]]\nname = [\"friend.example\"]\nthen = \"exempt\"\n\
-                     [[rule]]\nsender = [\"bad@x.example\"]\nthen = \"refuse\"\n",
-            clock: Some(&clock),
-            ..Plan::new(folder.path(), &folder.path().join("store"))
-        })?;
-        let unix = Endpoint::Unix(socket);
-        let inet = Endpoint::Inet(([127, 0, 0, 1], port).into());
-        for endpoint in [&unix, &inet] {
-            MilterClient::wait(endpoint)?;
-        }
-        Ok(Self {
-            server,
-            clock,
-            unix,
-            inet,
-            _folder: folder,
-        })
-    }
-
-    /// A connection on which a client has been told of, in the newest version.
-    fn open(&self) -> Result<MilterClient> {
-        MilterClient::open(&self.inet, Offer::of_version(6), CLIENT)
-    }
-
-    /// The answer to a message's only recipient, on a connection of its own.
-    fn ask(&self) -> Result<String> {
-        only(self.open()?.envelope("a@x.example", &["b@example.org"])?)
-    }
+/// The answer to a message's only recipient, on a connection of its own.
+fn ask(ours: &MilterServer) -> Result<String> {
+    only(
+        ours.open(CLIENT)?
+            .envelope("a@x.example", &["b@example.org"])?,
+    )
 }
 
 fn only(answers: Vec<String>) -> Result<String> {
@@ -84,7 +41,7 @@ fn only(answers: Vec<String>) -> Result<String> {
 
 #[test]
 fn a_newcomer_waits_and_passes_in_every_version_at_either_socket() -> Result<()> {
-    let mut scene = Scene::start()?;
+    let mut scene = start()?;
     for (nth, version) in VERSIONS.into_iter().enumerate() {
         for (kind, endpoint) in [("unix", &scene.unix), ("inet", &scene.inet)] {
             scene.clock.set(EPISODE_START)?;
@@ -112,7 +69,7 @@ fn a_newcomer_waits_and_passes_in_every_version_at_either_socket() -> Result<()>
 
 #[test]
 fn only_what_was_offered_is_taken() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     let taken = |version, actions, steps| -> Result<Agreed> {
         MilterClient::connect(&scene.inet)?.negotiate(Offer {
             version,
@@ -194,7 +151,7 @@ const SESSION: [(char, &[u8]); 21] = [
 
 #[test]
 fn nothing_is_said_where_no_answer_is_due() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     let newest = Offer::of_version(6);
     let unanswered = 0xF_F080;
     for steps in [newest.steps, newest.steps & !unanswered, NOTHING_OF_USE] {
@@ -234,7 +191,7 @@ fn whole_session() -> Vec<u8> {
 
 #[test]
 fn where_the_stream_is_cut_makes_no_difference() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     let bytes = whole_session();
     let answers = |pieces: [&[u8]; 2]| -> Result<Vec<String>> {
         let mut filter = MilterClient::connect(&scene.unix)?;
@@ -254,8 +211,8 @@ fn where_the_stream_is_cut_makes_no_difference() -> Result<()> {
 
 #[test]
 fn a_packet_that_cannot_be_ends_its_connection_alone() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut bystander = scene.open()?;
+    let scene = start()?;
+    let mut bystander = scene.open(CLIENT)?;
     let rows: [(&str, Vec<u8>); 11] = [
         ("no content", vec![0, 0, 0, 0]),
         ("too long", [&65_537_u32.to_be_bytes()[..], b"B"].concat()),
@@ -294,7 +251,7 @@ fn a_packet_that_cannot_be_ends_its_connection_alone() -> Result<()> {
 
 #[test]
 fn the_longest_packet_is_read() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     let mut filter = MilterClient::connect(&scene.inet)?;
     filter.negotiate(Offer {
         steps: NOTHING_OF_USE,
@@ -311,7 +268,7 @@ fn the_longest_packet_is_read() -> Result<()> {
 
 #[test]
 fn commands_out_of_order_are_taken_as_they_come() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     let all = Offer {
         steps: NOTHING_OF_USE,
         ..Offer::of_version(6)
@@ -354,7 +311,7 @@ fn commands_out_of_order_are_taken_as_they_come() -> Result<()> {
 
 #[test]
 fn a_message_may_be_given_up_and_a_session_end_at_any_point() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     for length in 0..=SESSION.len() {
         for end in ['A', 'K', 'Q', '-'] {
             let mut filter = MilterClient::connect(&scene.unix)?;
@@ -384,14 +341,14 @@ fn a_message_may_be_given_up_and_a_session_end_at_any_point() -> Result<()> {
             }
         }
     }
-    assert_eq!(scene.ask()?, DEFERRED);
+    assert_eq!(ask(&scene)?, DEFERRED);
     ensure!(scene.server.stop()?.success());
     Ok(())
 }
 
 #[test]
 fn nothing_of_a_message_or_a_client_stays_for_the_next() -> Result<()> {
-    let mut scene = Scene::start()?;
+    let mut scene = start()?;
     let mut filter = MilterClient::connect(&scene.inet)?;
     filter.negotiate(Offer::of_version(6))?;
     filter.macros('C', &[("{client_resolve}", "OK")])?;
@@ -423,7 +380,7 @@ fn nothing_of_a_message_or_a_client_stays_for_the_next() -> Result<()> {
 
 #[test]
 fn macros_tell_who_does_not_wait() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     let rows = [
         ("nothing", 'M', "", DEFERRED),
         ("a login", 'M', "{auth_authen}=ann", "c"),
@@ -471,7 +428,7 @@ fn macros_tell_who_does_not_wait() -> Result<()> {
 
 #[test]
 fn a_name_counts_only_when_the_mta_has_verified_it() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     let named = "mx.friend.example 192.0.2.9";
     for (client, resolved, expected) in [
         (named, Some("OK"), "c"),
@@ -496,7 +453,7 @@ fn a_name_counts_only_when_the_mta_has_verified_it() -> Result<()> {
 
 #[test]
 fn clients_are_known_however_their_address_is_written() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     let rows: [(&str, &[u8]); 7] = [
         ("127.0.0.1", b"localhost\x004\0\x00127.0.0.1\0"),
         ("::1 of Sendmail", b"localhost\x006\0\0IPv6:::1\0"),
@@ -519,9 +476,9 @@ fn clients_are_known_however_their_address_is_written() -> Result<()> {
 
 #[test]
 fn addresses_are_known_however_they_are_written() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let ask = |scene: &Scene, sender: &str, recipient: &str| -> Result<String> {
-        let mut filter = scene.open()?;
+    let mut scene = start()?;
+    let ask = |scene: &MilterServer, sender: &str, recipient: &str| -> Result<String> {
+        let mut filter = scene.open(CLIENT)?;
         filter.ask('M', format!("{sender}\0").as_bytes())?;
         only(filter.ask('R', format!("{recipient}\0").as_bytes())?)
     };
@@ -556,8 +513,8 @@ fn a_reply_that_an_mta_would_not_take_is_not_said() -> Result<()> {
         ("a tab\\there", plain),
         ("", "y451 4.7.1 \\x00"),
     ] {
-        let scene = Scene::start_with("", &format!("reply = \"{text}\"\n"))?;
-        assert_eq!(scene.ask()?, expected, "{text:?}");
+        let scene = start_with("", &format!("reply = \"{text}\"\n"))?;
+        assert_eq!(ask(&scene)?, expected, "{text:?}");
     }
     Ok(())
 }
@@ -569,8 +526,8 @@ fn bounces_are_judged_where_the_administrator_says() -> Result<()> {
         ("data", "c", DEFERRED),
         ("exempt", "c", "c"),
     ] {
-        let scene = Scene::start_with("", &format!("null_sender = \"{place}\"\n"))?;
-        let mut filter = scene.open()?;
+        let scene = start_with("", &format!("null_sender = \"{place}\"\n"))?;
+        let mut filter = scene.open(CLIENT)?;
         for _ in 0..2 {
             assert_eq!(filter.envelope("", &["b@example.org"])?, [at_recipient]);
             assert_eq!(filter.content()?, [at_end], "{place}");
@@ -587,9 +544,9 @@ fn bounces_are_judged_where_the_administrator_says() -> Result<()> {
 #[test]
 fn a_connection_may_be_quiet_but_not_amid_a_packet() -> Result<()> {
     let listen = "request_timeout = \"1s\"\nidle_timeout = \"2s\"\n";
-    let scene = Scene::start_with(listen, "")?;
-    let mut quiet = scene.open()?;
-    let mut midway = scene.open()?;
+    let scene = start_with(listen, "")?;
+    let mut quiet = scene.open(CLIENT)?;
+    let mut midway = scene.open(CLIENT)?;
     midway.send_bytes(&packet('M', b"<a@x.example>\0")[..9])?;
     assert_eq!(midway.hear_all()?, [""; 0]);
     let late = std::time::Instant::now() + Duration::from_secs(2);
@@ -605,8 +562,10 @@ fn a_connection_may_be_quiet_but_not_amid_a_packet() -> Result<()> {
 
 #[test]
 fn the_daemon_ends_while_sessions_are_open() -> Result<()> {
-    let scene = Scene::start()?;
-    let mut open = (0..50).map(|_| scene.open()).collect::<Result<Vec<_>>>()?;
+    let scene = start()?;
+    let mut open = (0..50)
+        .map(|_| scene.open(CLIENT))
+        .collect::<Result<Vec<_>>>()?;
     for filter in &mut open {
         assert_eq!(
             filter.envelope("a@x.example", &["b@example.org"])?,

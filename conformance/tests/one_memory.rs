@@ -1,16 +1,13 @@
 //! All real MTAs before one daemon: what one of them has seen for the first
 //! time passes on its retry through any other.
 
-use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use conformance::{
-    Clock, EPISODE_START, Endpoint, Exim, EximConfiguration, EximSetup, MilterClient, OpenSmtpd,
-    OpenSmtpdSetup, Plan, Postfix, PostfixSetup, Sendmail, SendmailSetup, Serving, SmtpClient,
-    ask_greylistd, free_port, scratch_folder, shipped,
+    Exim, EximConfiguration, EximSetup, MilterServer, OpenSmtpd, OpenSmtpdSetup, Postfix,
+    PostfixSetup, Sendmail, SendmailSetup, SmtpClient, ask_greylistd, scratch_folder, shipped,
 };
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -23,43 +20,28 @@ struct Scene {
     sendmail: Sendmail,
     exim: Exim,
     opensmtpd: OpenSmtpd,
-    server: Serving,
-    clock: Clock,
-    /// Its files are in use until the programs have ended.
-    folder: tempfile::TempDir,
+    ours: MilterServer,
 }
 
 impl Scene {
     fn start() -> Result<Self> {
         let folder = scratch_folder()?;
-        // The MTAs ask as users that are not root.
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
-        let clock = Clock::new(folder.path(), EPISODE_START)?;
-        let port = free_port()?;
-        let server = Serving::start(&Plan {
-            listen: &format!(
-                "milter = [\"127.0.0.1:{port}\"]\ngreylistd = [\"unix:{}\"]",
-                folder.path().join("greylistd").display()
-            ),
-            greylist: "hostname = \"mx.example.org\"\n",
-            clock: Some(&clock),
-            ..Plan::new(folder.path(), &folder.path().join("store"))
-        })?;
-        MilterClient::wait(&Endpoint::Inet((Ipv4Addr::LOCALHOST, port).into()))?;
-        let policy = format!("unix:{}/policy", folder.path().display());
+        let greylistd = folder.path().join("greylistd");
+        let listen = format!("greylistd = [\"unix:{}\"]", greylistd.display());
+        let ours = MilterServer::start_in(folder, &listen, "")?;
+        let (folder, port) = (ours.folder.path(), ours.port);
+        let policy = format!("unix:{}/policy", folder.display());
         Ok(Self {
             postfix: postfix(&policy, "")?,
             postfix_milter: postfix("", &format!("smtpd_milters = inet:127.0.0.1:{port}\n"))?,
             sendmail: sendmail(port)?,
-            exim: exim(folder.path())?,
+            exim: exim(folder)?,
             opensmtpd: OpenSmtpd::start(&OpenSmtpdSetup {
                 policy: &policy,
                 options: "",
                 hosts: "",
             })?,
-            server,
-            clock,
-            folder,
+            ours,
         })
     }
 
@@ -77,7 +59,7 @@ impl Scene {
     /// How greylistd's clients see a sender.
     fn status(&self, sender: &str) -> Result<String> {
         let question = format!("status {CLIENT} {sender} {RECIPIENT}");
-        let socket = self.folder.path().join("greylistd");
+        let socket = self.ours.folder.path().join("greylistd");
         ask_greylistd(&socket, &[question.as_bytes()], false)
     }
 }
@@ -119,7 +101,7 @@ fn attempt(port: u16, sender: &str) -> Result<u16> {
 fn a_triplet_that_one_mta_has_seen_passes_through_any_other() -> Result<()> {
     let mut scene = Scene::start()?;
     let mtas = scene.mtas();
-    let start = scene.clock.now();
+    let start = scene.ours.clock.now();
     for (nth, (name, port)) in mtas.iter().enumerate() {
         let sender = format!("first{nth}@sender.example");
         assert_eq!(scene.status(&sender)?, "unseen", "{name}");
@@ -128,13 +110,13 @@ fn a_triplet_that_one_mta_has_seen_passes_through_any_other() -> Result<()> {
         assert_eq!(scene.status(&sender)?, "grey", "{name}");
     }
     // Too early, whoever asks.
-    scene.clock.set(start + 30)?;
+    scene.ours.clock.set(start + 30)?;
     for (nth, _) in mtas.iter().enumerate() {
         let (name, port) = mtas[(nth + 1) % mtas.len()];
         let code = attempt(port, &format!("first{nth}@sender.example"))?;
         assert!([450, 451].contains(&code), "{name}: {code}");
     }
-    scene.clock.set(start + 60)?;
+    scene.ours.clock.set(start + 60)?;
     for (nth, (first, _)) in mtas.iter().enumerate() {
         let sender = format!("first{nth}@sender.example");
         // The next one is the first to be asked again, so that each of them lets one pass that
@@ -146,6 +128,6 @@ fn a_triplet_that_one_mta_has_seen_passes_through_any_other() -> Result<()> {
         }
         assert_eq!(scene.status(&sender)?, "white", "{first}");
     }
-    assert_eq!(scene.server.verdicts("retry")?, mtas.len() as u64);
+    assert_eq!(scene.ours.server.verdicts("retry")?, mtas.len() as u64);
     Ok(())
 }

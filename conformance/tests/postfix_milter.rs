@@ -1,17 +1,14 @@
 //! The main job with a real Postfix as milter client, in every version of the
 //! protocol that it speaks, also beside the policy service of the same daemon.
 
-use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Clock, EPISODE_START, Endpoint, MilterClient, Plan, Postfix, PostfixSetup, Serving, SmtpClient,
-    SmtpReply, free_port, headers, manual_block, scratch_folder,
+    MilterServer, Postfix, PostfixSetup, SmtpClient, SmtpReply, deferred, free_port, headers,
+    manual_block,
 };
-use tempfile::TempDir;
 
 const THREE: [&str; 3] = ["ann@example.org", "bob@example.org", "cid@example.org"];
 const NEWCOMER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -20,70 +17,31 @@ const LIAR: Ipv4Addr = Ipv4Addr::new(127, 0, 3, 3);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 4, 4);
 /// The name that is exempt leads back to the first address alone.
 const HOSTS: &str = "127.0.2.2 mx.friend.example\n127.0.3.3 mx.friend.example\n";
-const RULES: &str = "[[rule]]\nname = [\"friend.example\"]\nthen = \"exempt\"\n\
-                     [[rule]]\nsender = [\"bad@x.example\"]\nthen = \"refuse\"\n";
 /// The versions that Postfix 3.7 can be told to speak.
 /// Source: postconf(5), `milter_protocol`.
 const VERSIONS: [u32; 4] = [2, 3, 4, 6];
 
-/// Our daemon, under a clock that the test sets, with both protocols.
-struct Scene {
-    server: Serving,
-    clock: Clock,
-    port: u16,
-    folder: TempDir,
+fn start() -> Result<MilterServer> {
+    start_with("")
 }
 
-impl Scene {
-    fn start() -> Result<Self> {
-        Self::start_with("")
-    }
+/// With lines of the table `[greylist]`.
+fn start_with(greylist: &str) -> Result<MilterServer> {
+    MilterServer::start("", greylist)
+}
 
-    /// With lines of the table `[greylist]`.
-    fn start_with(greylist: &str) -> Result<Self> {
-        let folder = scratch_folder()?;
-        // Postfix asks as a user that is not root.
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
-        let clock = Clock::new(folder.path(), EPISODE_START)?;
-        let port = free_port()?;
-        let socket = folder.path().join("milter");
-        let server = Serving::start(&Plan {
-            listen: &format!(
-                "milter = [\"unix:{}\", \"127.0.0.1:{port}\"]",
-                socket.display()
-            ),
-            greylist: &format!("hostname = \"mx.example.org\"\n{greylist}"),
-            tables: RULES,
-            clock: Some(&clock),
-            ..Plan::new(folder.path(), &folder.path().join("store"))
-        })?;
-        for endpoint in [
-            Endpoint::Unix(socket),
-            Endpoint::Inet(([127, 0, 0, 1], port).into()),
-        ] {
-            MilterClient::wait(&endpoint)?;
-        }
-        Ok(Self {
-            server,
-            clock,
-            port,
-            folder,
-        })
-    }
+/// A Postfix with our milter, and more lines of `main.cf`.
+fn postfix_before(ours: &MilterServer, lines: &str) -> Result<Postfix> {
+    let lines = format!("smtpd_milters = inet:127.0.0.1:{}\n{lines}", ours.port);
+    start_postfix(&PostfixSetup {
+        lines: &lines,
+        ..PostfixSetup::default()
+    })
+}
 
-    /// A Postfix with our milter, and more lines of `main.cf`.
-    fn postfix(&self, lines: &str) -> Result<Postfix> {
-        let lines = format!("smtpd_milters = inet:127.0.0.1:{}\n{lines}", self.port);
-        start_postfix(&PostfixSetup {
-            lines: &lines,
-            ..PostfixSetup::default()
-        })
-    }
-
-    /// What Postfix asks by the policy protocol.
-    fn policy(&self) -> String {
-        format!("unix:{}/policy", self.folder.path().display())
-    }
+/// What Postfix asks by the policy protocol.
+fn policy_of(ours: &MilterServer) -> String {
+    format!("unix:{}/policy", ours.folder.path().display())
 }
 
 fn start_postfix(setup: &PostfixSetup) -> Result<Postfix> {
@@ -94,13 +52,6 @@ fn start_postfix(setup: &PostfixSetup) -> Result<Postfix> {
         lines: setup.lines,
         hosts: setup.hosts,
     })
-}
-
-fn deferred(seconds: i64) -> SmtpReply {
-    SmtpReply {
-        code: 451,
-        text: format!("4.7.1 Greylisted, please try again in {seconds} seconds"),
-    }
 }
 
 fn taken() -> SmtpReply {
@@ -119,9 +70,9 @@ fn attempt_from(from: Ipv4Addr, postfix: &Postfix) -> Result<SmtpReply> {
 
 #[test]
 fn a_newcomer_waits_and_passes_with_one_header_in_every_version() -> Result<()> {
-    let mut scene = Scene::start()?;
+    let mut scene = start()?;
     for version in VERSIONS {
-        let postfix = scene.postfix(&format!("milter_protocol = {version}\n"))?;
+        let postfix = postfix_before(&scene, &format!("milter_protocol = {version}\n"))?;
         newcomer(
             &mut scene,
             &postfix,
@@ -139,14 +90,17 @@ fn a_newcomer_waits_and_passes_with_one_header_in_every_version() -> Result<()> 
 
 #[test]
 fn a_newcomer_waits_at_a_unix_socket_as_well() -> Result<()> {
-    let mut scene = Scene::start()?;
+    let mut scene = start()?;
     let socket = scene.folder.path().join("milter");
-    let postfix = scene.postfix(&format!("smtpd_milters = unix:{}\n", socket.display()))?;
+    let postfix = postfix_before(
+        &scene,
+        &format!("smtpd_milters = unix:{}\n", socket.display()),
+    )?;
     newcomer(&mut scene, &postfix, "new@sender.example")
 }
 
 /// A newcomer waits and passes, also with several messages on one connection.
-fn newcomer(scene: &mut Scene, postfix: &Postfix, sender: &str) -> Result<()> {
+fn newcomer(scene: &mut MilterServer, postfix: &Postfix, sender: &str) -> Result<()> {
     let start = scene.clock.now();
     let mut client = SmtpClient::connect(NEWCOMER, postfix.port())?;
     let (first, end) = client.deliver(sender, &THREE)?;
@@ -183,8 +137,8 @@ fn newcomer(scene: &mut Scene, postfix: &Postfix, sender: &str) -> Result<()> {
 
 #[test]
 fn of_several_recipients_only_those_in_time_get_the_message() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let postfix = scene.postfix("")?;
+    let mut scene = start()?;
+    let postfix = postfix_before(&scene, "")?;
     let start = scene.clock.now();
     let mut client = SmtpClient::connect(NEWCOMER, postfix.port())?;
     client.deliver("new@sender.example", &THREE[..1])?;
@@ -206,8 +160,8 @@ fn of_several_recipients_only_those_in_time_get_the_message() -> Result<()> {
 
 #[test]
 fn who_logs_in_does_not_wait() -> Result<()> {
-    let scene = Scene::start()?;
-    let postfix = scene.postfix("smtpd_authorized_xclient_hosts = 127.0.0.0/8\n")?;
+    let scene = start()?;
+    let postfix = postfix_before(&scene, "smtpd_authorized_xclient_hosts = 127.0.0.0/8\n")?;
     for (login, expected) in [("[UNAVAILABLE]", deferred(60)), ("ann", taken())] {
         let mut client = SmtpClient::connect(OTHER, postfix.port())?;
         let greeting = client.command(&format!("XCLIENT ADDR=192.0.2.7 LOGIN={login}"))?;
@@ -222,7 +176,7 @@ fn who_logs_in_does_not_wait() -> Result<()> {
 
 #[test]
 fn a_name_that_does_not_resolve_back_matches_no_rule() -> Result<()> {
-    let scene = Scene::start()?;
+    let scene = start()?;
     let postfix = start_postfix(&PostfixSetup {
         lines: &format!("smtpd_milters = inet:127.0.0.1:{}\n", scene.port),
         hosts: HOSTS,
@@ -242,8 +196,8 @@ fn a_name_that_does_not_resolve_back_matches_no_rule() -> Result<()> {
 
 #[test]
 fn a_client_that_hangs_up_midway_leaves_no_trace() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let postfix = scene.postfix("")?;
+    let mut scene = start()?;
+    let postfix = postfix_before(&scene, "")?;
     let start = scene.clock.now();
     assert_eq!(attempt_from(NEWCOMER, &postfix)?, deferred(60));
     scene.clock.set(start + 60)?;
@@ -265,8 +219,8 @@ fn a_client_that_hangs_up_midway_leaves_no_trace() -> Result<()> {
 
 #[test]
 fn mail_goes_on_as_configured_while_the_daemon_is_away() -> Result<()> {
-    let scene = Scene::start()?;
-    let postfix = scene.postfix("milter_default_action = accept\n")?;
+    let scene = start()?;
+    let postfix = postfix_before(&scene, "milter_default_action = accept\n")?;
     let mut open = SmtpClient::connect(NEWCOMER, postfix.port())?;
     let (replies, _) = open.deliver("new@x.example", &THREE[..1])?;
     assert_eq!(replies, [deferred(60)]);
@@ -281,9 +235,11 @@ fn mail_goes_on_as_configured_while_the_daemon_is_away() -> Result<()> {
 
 #[test]
 fn mail_goes_on_when_the_daemon_hangs_and_waits_again_when_it_does_not() -> Result<()> {
-    let mut scene = Scene::start()?;
-    let postfix =
-        scene.postfix("milter_default_action = accept\nmilter_connect_timeout = 2s\nmilter_command_timeout = 2s\n")?;
+    let mut scene = start()?;
+    let postfix = postfix_before(
+        &scene,
+        "milter_default_action = accept\nmilter_connect_timeout = 2s\nmilter_command_timeout = 2s\n",
+    )?;
     assert_eq!(attempt_from(NEWCOMER, &postfix)?, deferred(60));
     scene.server.daemon().hang(true)?;
     let begun = Instant::now();
@@ -323,9 +279,9 @@ fn mail_waits_or_is_refused_while_the_daemon_is_away() -> Result<()> {
 
 #[test]
 fn policy_service_and_milter_see_one_memory() -> Result<()> {
-    let mut scene = Scene::start()?;
+    let mut scene = start()?;
     let milter = format!("smtpd_milters = inet:127.0.0.1:{}\n", scene.port);
-    let policy = scene.policy();
+    let policy = policy_of(&scene);
     let postfix = |policy, lines| {
         start_postfix(&PostfixSetup {
             policy,
@@ -365,8 +321,8 @@ fn policy_service_and_milter_see_one_memory() -> Result<()> {
 
 #[test]
 fn a_bounce_may_be_judged_at_its_end() -> Result<()> {
-    let mut scene = Scene::start_with("null_sender = \"data\"\n")?;
-    let postfix = scene.postfix("")?;
+    let mut scene = start_with("null_sender = \"data\"\n")?;
+    let postfix = postfix_before(&scene, "")?;
     let start = scene.clock.now();
     let mut client = SmtpClient::connect(NEWCOMER, postfix.port())?;
     let (replies, end) = client.deliver("", &THREE[..1])?;
@@ -385,8 +341,8 @@ fn a_bounce_may_be_judged_at_its_end() -> Result<()> {
 #[test]
 fn replies_arrive_as_they_were_written() -> Result<()> {
     let text = "450 4.2.0 20% of %r is 100%% full, \\\\o/ %s";
-    let scene = Scene::start_with(&format!("reply = \"{text}\"\n"))?;
-    let postfix = scene.postfix("")?;
+    let scene = start_with(&format!("reply = \"{text}\"\n"))?;
+    let postfix = postfix_before(&scene, "")?;
     let reply = attempt_from(NEWCOMER, &postfix)?;
     let expected = "4.2.0 20% of example.org is 100%% full, \\o/ 60";
     assert_eq!((reply.code, &*reply.text), (450, expected));
@@ -402,8 +358,8 @@ fn replies_arrive_as_they_were_written() -> Result<()> {
 fn a_status_of_another_class_than_the_code_is_mended() -> Result<()> {
     // Symptom: `451 4.3.5 Server configuration problem`, and no more questions
     // in the session. Cause: `451 5.7.1` is a malformed reply to Postfix.
-    let scene = Scene::start_with("reply = \"5.7.1 wait %s\"\n")?;
-    let postfix = scene.postfix("")?;
+    let scene = start_with("reply = \"5.7.1 wait %s\"\n")?;
+    let postfix = postfix_before(&scene, "")?;
     let reply = attempt_from(NEWCOMER, &postfix)?;
     assert_eq!((reply.code, &*reply.text), (451, "4.7.1 wait 60"));
     Ok(())
@@ -411,7 +367,7 @@ fn a_status_of_another_class_than_the_code_is_mended() -> Result<()> {
 
 #[test]
 fn the_lines_of_the_manual_are_enough() -> Result<()> {
-    let mut scene = Scene::start()?;
+    let mut scene = start()?;
     let socket = scene.folder.path().join("milter");
     let lines = manual_block("postfix.md", "smtpd_milters")?
         .replace("private/greylatch-milter", &socket.to_string_lossy());

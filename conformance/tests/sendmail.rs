@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Clock, Door, EPISODE_START, Endpoint, MilterClient, Plan, Sendmail, SendmailSetup, Serving,
-    SmtpClient, SmtpReply, free_port, headers, manual_block, scratch_folder,
+    Door, EPISODE_START, MilterServer, Sendmail, SendmailSetup, SmtpClient, SmtpReply, deferred,
+    free_port, headers, manual_block,
 };
-use tempfile::TempDir;
 
 const THREE: [&str; 3] = ["bob@example.org", "cid@example.org", "dan@example.org"];
 const NEWCOMER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -19,9 +18,6 @@ const LIAR: Ipv4Addr = Ipv4Addr::new(127, 0, 3, 3);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 4, 4);
 /// The name that is exempt leads back to the first address alone.
 const HOSTS: &str = "127.0.2.2 mx.friend.example\n127.0.3.3 mx.friend.example\n";
-const RULES: &str = "[[rule]]\nname = [\"friend.example\"]\nthen = \"exempt\"\n\
-                     [[rule]]\nsender = [\"bad@x.example\"]\nthen = \"refuse\"\n";
-
 /// What the filter's lines say of mail while the filter is away.
 /// Source: Sendmail `cf/README`, "MAIL FILTER DEFINITIONS".
 #[derive(Clone, Copy)]
@@ -65,10 +61,7 @@ const PLACE_OF_MANUAL: &str = "local:/run/greylatch/milter";
 /// Sendmail asks our daemon, under a clock that the test sets.
 struct Scene {
     sendmail: Sendmail,
-    server: Serving,
-    clock: Clock,
-    /// Its files are in use until the programs have ended.
-    _folder: TempDir,
+    ours: MilterServer,
 }
 
 impl Scene {
@@ -80,30 +73,11 @@ impl Scene {
     /// With lines of the table `[greylist]`; with the lines of milter-greylist
     /// where the setup has no filter.
     fn start_at(door: Door, greylist: &str, setup: SendmailSetup) -> Result<Self> {
-        let folder = scratch_folder()?;
-        let shown = folder.path().display();
-        let port = free_port()?;
-        let (listener, socket, endpoint) = match door {
-            Door::Unix => (
-                format!("unix:{shown}/milter"),
-                format!("local:{shown}/milter"),
-                Endpoint::Unix(folder.path().join("milter")),
-            ),
-            Door::Inet => (
-                format!("127.0.0.1:{port}"),
-                format!("inet:{port}@127.0.0.1"),
-                Endpoint::Inet(([127, 0, 0, 1], port).into()),
-            ),
+        let ours = MilterServer::start("", greylist)?;
+        let socket = match door {
+            Door::Unix => format!("local:{}/milter", ours.folder.path().display()),
+            Door::Inet => format!("inet:{}@127.0.0.1", ours.port),
         };
-        let clock = Clock::new(folder.path(), EPISODE_START)?;
-        let server = Serving::start(&Plan {
-            listen: &format!("milter = [\"{listener}\"]"),
-            greylist: &format!("hostname = \"mx.example.org\"\n{greylist}"),
-            tables: RULES,
-            clock: Some(&clock),
-            ..Plan::new(folder.path(), &folder.path().join("store"))
-        })?;
-        MilterClient::wait(&endpoint)?;
         let filters = match setup.filters {
             "" => filter_lines(&socket, WhenAway::GoOn),
             lines => lines.replace(PLACE_OF_MANUAL, &socket),
@@ -113,12 +87,7 @@ impl Scene {
             hosts: HOSTS,
             ..setup
         })?;
-        Ok(Self {
-            sendmail,
-            server,
-            clock,
-            _folder: folder,
-        })
+        Ok(Self { sendmail, ours })
     }
 
     fn connect(&self, from: Ipv4Addr) -> Result<SmtpClient> {
@@ -129,13 +98,6 @@ impl Scene {
     fn first_from(&self, from: Ipv4Addr) -> Result<SmtpReply> {
         let (replies, _) = self.connect(from)?.deliver("new@x.example", &THREE[..1])?;
         replies.into_iter().next().context("one reply")
-    }
-}
-
-fn deferred(seconds: i64) -> SmtpReply {
-    SmtpReply {
-        code: 451,
-        text: format!("4.7.1 Greylisted, please try again in {seconds} seconds"),
     }
 }
 
@@ -150,15 +112,15 @@ fn taken(recipient: &str) -> SmtpReply {
 #[test]
 fn a_newcomer_waits_and_passes_with_one_header() -> Result<()> {
     let mut scene = Scene::start_at(Door::Unix, "", SendmailSetup::default())?;
-    let start = scene.clock.now();
+    let start = scene.ours.clock.now();
     let mut client = scene.connect(NEWCOMER)?;
     let (first, end) = client.deliver("new@sender.example", &THREE)?;
     assert_eq!(first, [deferred(60), deferred(60), deferred(60)]);
     ensure!(end.is_none());
-    scene.clock.set(start + 59)?;
+    scene.ours.clock.set(start + 59)?;
     let (early, _) = client.deliver("new@sender.example", &THREE)?;
     assert_eq!(early, [deferred(1), deferred(1), deferred(1)]);
-    scene.clock.set(start + 60)?;
+    scene.ours.clock.set(start + 60)?;
     let (passed, end) = client.deliver("new@sender.example", &THREE)?;
     assert_eq!(passed, THREE.map(taken));
     assert_eq!(end.context("a message")?.code, 250);
@@ -182,16 +144,16 @@ fn a_newcomer_waits_and_passes_with_one_header() -> Result<()> {
 #[test]
 fn of_several_recipients_only_those_in_time_get_the_message() -> Result<()> {
     let mut scene = Scene::start(SendmailSetup::default())?;
-    let start = scene.clock.now();
+    let start = scene.ours.clock.now();
     let mut client = scene.connect(NEWCOMER)?;
     client.deliver("new@sender.example", &THREE[..1])?;
-    scene.clock.set(start + 90)?;
+    scene.ours.clock.set(start + 90)?;
     let (replies, end) = client.deliver("new@sender.example", &THREE)?;
     assert_eq!(replies, [taken(THREE[0]), deferred(60), deferred(60)]);
     assert_eq!(end.context("a message")?.code, 250);
     let mailbox = scene.sendmail.mailbox("bob", 1)?;
     assert_eq!(headers(&mailbox, "X-Greylist").len(), 1, "{mailbox}");
-    scene.clock.set(start + 150)?;
+    scene.ours.clock.set(start + 150)?;
     let (replies, _) = client.deliver("new@sender.example", &THREE[1..])?;
     assert_eq!(replies, [taken(THREE[1]), taken(THREE[2])]);
     let mailbox = scene.sendmail.mailbox("cid", 1)?;
@@ -202,14 +164,14 @@ fn of_several_recipients_only_those_in_time_get_the_message() -> Result<()> {
 #[test]
 fn a_bounce_waits_too_and_each_message_of_a_connection_is_its_own() -> Result<()> {
     let mut scene = Scene::start(SendmailSetup::default())?;
-    let start = scene.clock.now();
+    let start = scene.ours.clock.now();
     let mut client = scene.connect(NEWCOMER)?;
     let (replies, _) = client.deliver("", &THREE[..1])?;
     assert_eq!(replies, [deferred(60)]);
-    scene.clock.set(start + 30)?;
+    scene.ours.clock.set(start + 30)?;
     let (replies, _) = client.deliver("new@sender.example", &THREE[..1])?;
     assert_eq!(replies, [deferred(60)]);
-    scene.clock.set(start + 75)?;
+    scene.ours.clock.set(start + 75)?;
     let (replies, _) = client.deliver("", &THREE[..1])?;
     assert_eq!(replies, [taken(THREE[0])]);
     let (replies, _) = client.deliver("new@sender.example", &THREE[..1])?;
@@ -220,7 +182,7 @@ fn a_bounce_waits_too_and_each_message_of_a_connection_is_its_own() -> Result<()
     };
     ensure!(header.contains("delayed 75 seconds"), "{header}");
     // The other message's number, under which Sendmail knows it too.
-    let log = scene.server.log()?;
+    let log = scene.ours.server.log()?;
     let (_, id) = log.split_once("reason=retry").context("a retry")?;
     let (_, id) = id.split_once("queue_id=").context("a queue id")?;
     let id = id.split_whitespace().next().context("a number")?;
@@ -239,7 +201,7 @@ fn who_logs_in_does_not_wait() -> Result<()> {
     assert_eq!(login.code, 235, "{login:?}");
     let (replies, _) = client.deliver("new@sender.example", &THREE[..1])?;
     assert_eq!(replies, [taken(THREE[0])]);
-    assert_eq!(scene.server.verdicts("authenticated")?, 1);
+    assert_eq!(scene.ours.server.verdicts("authenticated")?, 1);
     let mailbox = scene.sendmail.mailbox("bob", 1)?;
     assert_eq!(headers(&mailbox, "X-Greylist"), [""; 0]);
     Ok(())
@@ -257,7 +219,7 @@ fn the_access_database_lets_clients_through() -> Result<()> {
     assert_eq!(from(10, 9)?, taken(THREE[0]));
     assert_eq!(from(11, 1)?, taken(THREE[0]));
     assert_eq!(from(11, 2)?, deferred(60));
-    assert_eq!(scene.server.verdicts("access-listed")?, 2);
+    assert_eq!(scene.ours.server.verdicts("access-listed")?, 2);
     // The word that milter-greylist's manual names first is none for Sendmail:
     // at a client's own line it takes it for the text of a refusal.
     let mut client = scene.connect(Ipv4Addr::new(127, 0, 12, 1))?;
@@ -280,7 +242,7 @@ R127.0.4.$-\t$: $(storage {greylist} $@ WHITE $)";
     })?;
     assert_eq!(scene.first_from(OTHER)?, taken(THREE[0]));
     assert_eq!(scene.first_from(NEWCOMER)?, deferred(60));
-    assert_eq!(scene.server.verdicts("access-listed")?, 1);
+    assert_eq!(scene.ours.server.verdicts("access-listed")?, 1);
     Ok(())
 }
 
@@ -290,8 +252,8 @@ fn a_name_that_does_not_resolve_back_matches_no_rule() -> Result<()> {
     assert_eq!(scene.first_from(HONEST)?, taken(THREE[0]));
     assert_eq!(scene.first_from(LIAR)?, deferred(60));
     assert_eq!(scene.first_from(OTHER)?, deferred(60));
-    assert_eq!(scene.server.verdicts("rule")?, 1);
-    let log = scene.server.log()?;
+    assert_eq!(scene.ours.server.verdicts("rule")?, 1);
+    let log = scene.ours.server.log()?;
     ensure!(log.contains("client=127.0.3.3 net=127.0.3.0/24 name=unknown"));
     Ok(())
 }
@@ -299,9 +261,9 @@ fn a_name_that_does_not_resolve_back_matches_no_rule() -> Result<()> {
 #[test]
 fn a_client_that_hangs_up_midway_leaves_no_trace() -> Result<()> {
     let mut scene = Scene::start(SendmailSetup::default())?;
-    let start = scene.clock.now();
+    let start = scene.ours.clock.now();
     assert_eq!(scene.first_from(NEWCOMER)?, deferred(60));
-    scene.clock.set(start + 60)?;
+    scene.ours.clock.set(start + 60)?;
     let mut client = scene.connect(NEWCOMER)?;
     for line in ["MAIL FROM:<new@x.example>", "RCPT TO:<bob@example.org>"] {
         assert_eq!(client.command(line)?.code, 250);
@@ -318,7 +280,7 @@ fn a_client_that_hangs_up_midway_leaves_no_trace() -> Result<()> {
     assert_eq!(replies, [taken(THREE[0])]);
     let mailbox = scene.sendmail.mailbox("bob", 1)?;
     assert!(!mailbox.contains("Subject: half"), "{mailbox}");
-    scene.server.stop()?;
+    scene.ours.server.stop()?;
     Ok(())
 }
 
@@ -328,7 +290,7 @@ fn mail_goes_on_as_configured_while_the_daemon_is_away() -> Result<()> {
     let mut open = scene.connect(NEWCOMER)?;
     let (replies, _) = open.deliver("new@sender.example", &THREE[..1])?;
     assert_eq!(replies, [deferred(60)]);
-    ensure!(scene.server.stop()?.success());
+    ensure!(scene.ours.server.stop()?.success());
     // On the connection on which the filter was heard before, and on a new one.
     let (replies, end) = open.deliver("new@sender.example", &THREE[..1])?;
     assert_eq!(replies, [taken(THREE[0])]);
@@ -354,7 +316,7 @@ fn mail_goes_on_when_the_daemon_hangs_and_waits_again_when_it_does_not() -> Resu
         },
     )?;
     assert_eq!(scene.first_from(NEWCOMER)?, deferred(60));
-    scene.server.daemon().hang(true)?;
+    scene.ours.server.daemon().hang(true)?;
     let begun = Instant::now();
     let (replies, end) = scene
         .connect(OTHER)?
@@ -366,7 +328,7 @@ fn mail_goes_on_when_the_daemon_hangs_and_waits_again_when_it_does_not() -> Resu
         "{:?}",
         begun.elapsed()
     );
-    scene.server.daemon().hang(false)?;
+    scene.ours.server.daemon().hang(false)?;
     assert_eq!(scene.first_from(NEWCOMER)?, deferred(60));
     Ok(())
 }
@@ -399,14 +361,14 @@ fn a_bounce_may_be_judged_at_its_end() -> Result<()> {
         "null_sender = \"data\"\n",
         SendmailSetup::default(),
     )?;
-    let start = scene.clock.now();
+    let start = scene.ours.clock.now();
     let mut client = scene.connect(NEWCOMER)?;
     let (replies, end) = client.deliver("", &THREE[..1])?;
     assert_eq!(replies, [taken(THREE[0])]);
     assert_eq!(end, Some(deferred(60)));
     let (replies, _) = client.deliver("new@sender.example", &THREE[..1])?;
     assert_eq!(replies, [deferred(60)]);
-    scene.clock.set(start + 60)?;
+    scene.ours.clock.set(start + 60)?;
     let (_, end) = client.deliver("", &THREE[..1])?;
     assert_eq!(end.context("a message")?.code, 250);
     let mailbox = scene.sendmail.mailbox("bob", 1)?;
@@ -458,9 +420,9 @@ fn the_lines_of_the_manual_are_enough() -> Result<()> {
     let (replies, _) = client.deliver("new@x.example", &THREE[..1])?;
     assert_eq!(replies, [taken(THREE[0])]);
     for reason in ["rule", "authenticated", "access-listed"] {
-        assert_eq!(scene.server.verdicts(reason)?, 1, "{reason}");
+        assert_eq!(scene.ours.server.verdicts(reason)?, 1, "{reason}");
     }
-    scene.clock.set(EPISODE_START + 60)?;
+    scene.ours.clock.set(EPISODE_START + 60)?;
     assert_eq!(scene.first_from(NEWCOMER)?, taken(THREE[0]));
     Ok(())
 }
