@@ -18,6 +18,8 @@ use crate::stream::Stream;
 
 /// As long as Sendmail waits for an answer by default.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// The bit by which values of headers come with the space before them.
+const LEADING_SPACE: u32 = 0x10_0000;
 const START_MAX: Duration = Duration::from_secs(20);
 
 /// What an MTA offers at the beginning.
@@ -215,18 +217,50 @@ impl MilterClient {
         if self.steps & left_out(command) != 0 {
             return Ok(answers);
         }
-        self.send(command, content)?;
+        match command {
+            'L' => self.send(command, &self.as_agreed(content))?,
+            _ => self.send(command, content)?,
+        }
         if self.steps & unanswered(command) != 0 || matches!(command, 'A' | 'D' | 'K' | 'Q') {
             return Ok(answers);
         }
         loop {
             let heard = self.hear()?;
             let (kind, content) = heard.with_context(|| format!("it closed at {command}"))?;
+            let content = self.as_mta_sees(kind, &content);
             answers.push(format!("{kind}{}", content.escape_ascii()));
             // What changes the message comes before the last word.
             if !matches!(kind, 'h' | 'i' | 'm' | 'b' | '+' | '-' | 'e' | 'q' | 'p') {
                 return Ok(answers);
             }
+        }
+    }
+
+    /// A header as it is sent, where the filter wants what stands behind the colon: one space.
+    fn as_agreed(&self, header: &[u8]) -> Vec<u8> {
+        let name = header.iter().position(|byte| *byte == 0);
+        match name {
+            Some(end) if self.steps & LEADING_SPACE != 0 => {
+                [&header[..=end], b" ", &header[end + 1..]].concat()
+            }
+            _ => header.to_vec(),
+        }
+    }
+
+    /// A change of a header as it comes to be, without the space that such a filter says itself.
+    fn as_mta_sees(&self, kind: char, content: &[u8]) -> Vec<u8> {
+        let number = match kind {
+            'h' => 0,
+            'i' | 'm' => 4,
+            _ => return content.to_vec(),
+        };
+        let name = content[number..].iter().position(|byte| *byte == 0);
+        match name.map(|end| number + end + 1) {
+            Some(value) if self.steps & LEADING_SPACE != 0 => {
+                assert_eq!(content[value], b' ', "it says no space");
+                [&content[..value], &content[value + 1..]].concat()
+            }
+            _ => content.to_vec(),
         }
     }
 

@@ -24,6 +24,7 @@ pub(crate) fn check(input: &[u8]) {
         judges_end: choice & 0x40 != 0,
         content: ContentWanted {
             headers: choice & 0x08 != 0,
+            exact: choice & 0x01 != 0,
             body: choice & 0x04 != 0,
             size: choice & 0x02 != 0,
             bytes_max: 40,

@@ -7,6 +7,8 @@
 pub struct Content {
     /// Each line ends in NUL, which no header holds.
     headers: Vec<u8>,
+    /// Whether there is a space behind the colon of each header; nothing where that is not told.
+    spaced: Vec<bool>,
     body: Vec<u8>,
     has_body: bool,
     size: u64,
@@ -23,6 +25,7 @@ impl Content {
     pub fn new(max: usize) -> Self {
         Self {
             headers: Vec::new(),
+            spaced: Vec::new(),
             body: Vec::new(),
             has_body: false,
             size: 0,
@@ -46,6 +49,15 @@ impl Content {
             }
             None => (self.room, self.whole) = (0, false),
         }
+    }
+
+    /// Takes a header of which all is told that stands behind its colon.
+    pub fn add_exact_header(&mut self, name: &[u8], behind: &[u8]) {
+        let value = behind.strip_prefix(b" ");
+        if self.whole {
+            self.spaced.push(value.is_some());
+        }
+        self.add_header(name, value.unwrap_or(behind));
     }
 
     /// Takes a piece of the body, as much of it as fits.
@@ -74,6 +86,13 @@ impl Content {
     pub fn headers(&self) -> impl Iterator<Item = &[u8]> {
         let lines = self.headers.split_inclusive(|byte| *byte == 0);
         lines.map(|line| line.strip_suffix(b"\0").unwrap_or(line))
+    }
+
+    /// Whether a space stands behind the colon of the header with this number; `None` where that is not
+    /// told.
+    #[must_use]
+    pub fn is_spaced(&self, number: usize) -> Option<bool> {
+        self.spaced.get(number).copied()
     }
 
     /// The body, as far as it is kept.
@@ -117,6 +136,21 @@ mod tests {
         content.add_body(b"5");
         assert_eq!(content.body(), b"1234");
         assert_eq!((content.size(), content.is_whole()), (13, false));
+    }
+
+    #[test]
+    fn a_header_is_the_same_with_and_without_a_space_and_that_is_known_where_it_is_told() {
+        let mut content = Content::new(100);
+        content.add_exact_header(b"A", b" b");
+        content.add_exact_header(b"A", b"b");
+        content.add_exact_header(b"A", b"\tb");
+        assert_eq!(headers(&content), [&b"A: b"[..], b"A: b", b"A: \tb"]);
+        let known = [0, 1, 2, 3].map(|number| content.is_spaced(number));
+        assert_eq!(known, [Some(true), Some(false), Some(false), None]);
+        assert_eq!(content.size(), 6 + 6 + 7);
+        let mut content = Content::new(100);
+        content.add_header(b"A", b"b");
+        assert_eq!(content.is_spaced(0), None);
     }
 
     #[test]

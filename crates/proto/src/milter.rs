@@ -62,6 +62,8 @@ pub struct ContentWanted {
     pub headers: bool,
     /// Its body.
     pub body: bool,
+    /// Its headers with what is behind their colons, which signatures may rest on.
+    pub exact: bool,
     /// How long it is, also where more comes than is kept.
     pub size: bool,
     /// The most bytes that are kept.
@@ -187,7 +189,8 @@ impl MilterConversation {
             command::RCPT => self.ask_of_recipient(content),
             command::HEADER => {
                 if self.options.content.headers {
-                    self.session.header(content);
+                    let exact = self.agreement.is_some_and(|agreed| agreed.spaces_headers());
+                    self.session.header(content, exact);
                 }
                 self.go_on(command);
             }

@@ -199,7 +199,10 @@ fn what_no_rule_looks_at_need_not_be_sent() {
         ("dacl blacklist list \"l\"\n", "judged headers"),
         ("racl blacklist from /x/\n", ""),
         ("dacl blacklist msgsize > 1M\n", "judged headers body size"),
-        ("dacl continue dkim fail\n", "judged headers body"),
+        (
+            "dacl continue dkim fail\n",
+            "judged headers signatures body",
+        ),
         (
             "dacl blacklist ratelimit \"r\"\n",
             "judged headers body size",
@@ -222,6 +225,7 @@ fn what_no_rule_looks_at_need_not_be_sent() {
         let expected = MessageNeeds {
             judged: needs("judged"),
             headers: needs("headers"),
+            signatures: needs("signatures"),
             body: needs("body"),
             size: needs("size"),
             changes_subject: needs("subject"),

@@ -104,6 +104,7 @@ impl Acl {
             judges_end: true,
             content: ContentWanted {
                 headers: needs.headers,
+                exact: needs.signatures,
                 body: needs.body,
                 size: needs.size,
                 bytes_max: self.peek_max(),

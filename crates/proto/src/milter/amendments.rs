@@ -3,7 +3,7 @@
 //! Source: Sendmail's `libmilter/docs/smfi_addheader.html`, `smfi_insheader.html`,
 //! `smfi_chgheader.html` (the first header of a name has index 1; lines of a value are parted by LF
 //! alone, and each but the first begins with a blank) and `smfi_replacebody.html` (pieces are put
-//! together; line ends are CR LF).
+//! together; line ends are CR LF); `xxfi_negotiate.html` (`SMFIP_HDR_LEADSPC`: the MTA adds no space).
 
 use greylatch_core::Amendment;
 
@@ -19,10 +19,10 @@ pub(super) fn push(out: &mut Vec<u8>, amendment: &Amendment, agreement: &Agreeme
                 Some(index) => (reply::INSERT_HEADER, Some(index)),
                 None => (reply::ADD_HEADER, None),
             };
-            push_header(out, (kind, index), &header.line);
+            push_header(out, (kind, index), &header.line, agreement);
         }
         Amendment::ChangeHeader(line) if agreement.changes_headers() => {
-            push_header(out, (reply::CHANGE_HEADER, Some(FIRST)), line);
+            push_header(out, (reply::CHANGE_HEADER, Some(FIRST)), line, agreement);
         }
         Amendment::ReplaceBody(body) if agreement.changes_body() => push_body(out, body),
         Amendment::AddHeader(_) | Amendment::ChangeHeader(_) | Amendment::ReplaceBody(_) => {}
@@ -32,7 +32,12 @@ pub(super) fn push(out: &mut Vec<u8>, amendment: &Amendment, agreement: &Agreeme
 /// Which of the headers of one name is changed.
 const FIRST: u32 = 1;
 
-fn push_header(out: &mut Vec<u8>, (kind, number): (u8, Option<u32>), line: &[u8]) {
+fn push_header(
+    out: &mut Vec<u8>,
+    (kind, number): (u8, Option<u32>),
+    line: &[u8],
+    agreement: &Agreement,
+) {
     let (name, value) = match memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at)) {
         Some((name, value)) => (name, value.get(1..).unwrap_or_default().trim_ascii_start()),
         None => return,
@@ -42,6 +47,10 @@ fn push_header(out: &mut Vec<u8>, (kind, number): (u8, Option<u32>), line: &[u8]
             out.extend_from_slice(&number.to_be_bytes());
         }
         push_text(out, name);
+        // Who was told the spaces is left to tell them.
+        if agreement.spaces_headers() {
+            out.push(b' ');
+        }
         push_text(out, value);
     });
 }

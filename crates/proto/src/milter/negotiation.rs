@@ -67,7 +67,11 @@ fn content_steps(wanted: ContentWanted) -> u32 {
         ContentWanted { size: true, .. } => step::NO_REPLY_BODY,
         _ => step::NO_REPLY_BODY | step::SKIP,
     };
-    headers | body
+    let exact = match wanted.exact {
+        true => step::LEADING_SPACE,
+        false => 0,
+    };
+    headers | body | exact
 }
 
 impl Agreement {
@@ -130,6 +134,11 @@ impl Agreement {
     /// Whether the MTA can be told that it need not send the rest of a body.
     pub(super) fn skips(&self) -> bool {
         self.steps & step::SKIP != 0
+    }
+
+    /// Whether values of headers come, and go, with the space behind the colon.
+    pub(super) fn spaces_headers(&self) -> bool {
+        self.steps & step::LEADING_SPACE != 0
     }
 
     pub(super) fn adds_headers(&self) -> bool {

@@ -73,11 +73,14 @@ impl Session {
         });
     }
 
-    /// A header of the message under way.
-    pub(super) fn header(&mut self, content: &[u8]) {
+    /// A header of the message under way; `exact` says that what is behind its colon is all told.
+    pub(super) fn header(&mut self, content: &[u8], exact: bool) {
         let (name, rest) = wire::string(content);
-        if let Some(kept) = self.content() {
-            kept.add_header(name, wire::string(rest).0);
+        let value = wire::string(rest).0;
+        match self.content() {
+            Some(kept) if exact => kept.add_exact_header(name, value),
+            Some(kept) => kept.add_header(name, value),
+            None => {}
         }
     }
 

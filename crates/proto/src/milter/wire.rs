@@ -69,6 +69,7 @@ pub(super) mod step {
     pub(in super::super) const NO_REPLY_HELO: u32 = 0x2000;
     pub(in super::super) const NO_REPLY_MAIL: u32 = 0x4000;
     pub(in super::super) const NO_REPLY_BODY: u32 = 0x8_0000;
+    pub(in super::super) const LEADING_SPACE: u32 = 0x10_0000;
     /// Of an MTA that offers nothing: those of version 1.
     pub(in super::super) const OLDEST: u32 = 0x3F;
 }

@@ -10,6 +10,8 @@ pub struct MessageNeeds {
     pub judged: bool,
     /// Its headers are looked at or changed.
     pub headers: bool,
+    /// Signatures are looked at, which rest on every byte of the headers.
+    pub signatures: bool,
     /// Its body is looked at or changed.
     pub body: bool,
     /// It is counted, all of it.
@@ -62,7 +64,9 @@ impl GreylistConf {
                     self.add(rule, item, needs);
                 }
             }
-            Test::Dkim(_) => (needs.headers, needs.body) = (true, true),
+            Test::Dkim(_) => {
+                (needs.headers, needs.signatures, needs.body) = (true, true, true);
+            }
             Test::MsgSize(_) => needs.all(),
             Test::Ratelimit(number) if rule.stage == AclStage::Data && counts_bytes(number) => {
                 needs.all();

@@ -48,7 +48,9 @@ impl Resolver {
         // What it keeps across its questions is large.
         let check = Box::pin(self.authenticator.verify_dkim(&message));
         let outputs = self.spend(check, budget).await?;
-        best_of(outputs.iter().map(result_of).collect())
+        let is_exact = content.is_spaced(0).is_some();
+        let found = outputs.iter().map(|output| result_of(output, is_exact));
+        best_of(found.collect())
     }
 }
 
@@ -68,8 +70,13 @@ fn is_signature(line: &[u8]) -> bool {
 /// The message as it was signed. An MTA gives folded headers to a milter with bare line feeds.
 fn as_signed(content: &Content) -> Vec<u8> {
     let mut text = Vec::new();
-    for line in content.headers() {
-        for byte in line {
+    for (number, line) in content.headers().enumerate() {
+        let colon = line.iter().position(|byte| *byte == b':');
+        let left_out = colon.filter(|_| content.is_spaced(number) == Some(false));
+        for (at, byte) in line.iter().enumerate() {
+            if left_out.is_some_and(|colon| at == colon + 1) {
+                continue;
+            }
             if *byte == b'\n' && text.last() != Some(&b'\r') {
                 text.push(b'\r');
             }
@@ -82,8 +89,9 @@ fn as_signed(content: &Content) -> Vec<u8> {
     text
 }
 
-/// What one signature is worth; `None` when that is not known.
-fn result_of(output: &DkimOutput<'_>) -> Option<Signed> {
+/// What one signature is worth; `None` when that is not known. `is_exact` says that every byte of the
+/// headers is.
+fn result_of(output: &DkimOutput<'_>, is_exact: bool) -> Option<Signed> {
     let signature = output.signature();
     let has_simple_headers =
         signature.is_some_and(|signature| signature.ch == Canonicalization::Simple);
@@ -91,9 +99,8 @@ fn result_of(output: &DkimOutput<'_>) -> Option<Signed> {
         DkimResult::Pass => DkimFound::Pass,
         DkimResult::None => DkimFound::None,
         DkimResult::TempError(_) => return None,
-        // A milter is not told whether there was a space behind the colon of a header, on which
-        // such a signature rests.
-        DkimResult::Fail(Error::Crypto(_)) if has_simple_headers => return None,
+        // Such a signature rests on the space behind the colon of a header.
+        DkimResult::Fail(Error::Crypto(_)) if has_simple_headers && !is_exact => return None,
         DkimResult::Fail(_)
         | DkimResult::Neutral(Error::Dkim(DkimError::FailedBodyHashMatch))
         | DkimResult::PermError(Error::Dkim(DkimError::RevokedPublicKey)) => DkimFound::Fail,
