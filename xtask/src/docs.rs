@@ -16,7 +16,11 @@ use anyhow::{Context, Result, bail};
 use crate::source::{self, Problem};
 use crate::workspace::Workspace;
 
-const CONFIG: &str = "crates/server/src/config.rs";
+/// The files that hold the structs of the configuration.
+const CONFIG: [&str; 2] = [
+    "crates/server/src/config.rs",
+    "crates/server/src/config/log.rs",
+];
 
 /// Writes the pages.
 ///
@@ -63,8 +67,12 @@ fn pages(workspace: &Workspace) -> Result<[(&'static str, String); 2]> {
 }
 
 fn tables(workspace: &Workspace) -> Result<Vec<options::Table>> {
-    let text = fs::read_to_string(workspace.root.join(CONFIG)).context(CONFIG)?;
-    options::read(&text).context(CONFIG)
+    let mut texts = Vec::new();
+    for path in CONFIG {
+        let text = fs::read_to_string(workspace.root.join(path)).context(path)?;
+        texts.push((path, text));
+    }
+    options::read(&texts)
 }
 
 /// The first line in which a page differs from what it should be.

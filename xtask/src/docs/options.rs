@@ -1,5 +1,5 @@
 //! The tables and options of `greylatch.toml`, read from the text of
-//! `crates/server/src/config.rs`: doc comments, types and defaults.
+//! `crates/server/src/config.rs` and what stands beside it: doc comments, types and defaults.
 //!
 //! No parser of Rust: it knows the few forms that file uses, and stops at any other with its
 //! line, so that nothing is left out in silence.
@@ -36,12 +36,15 @@ pub(super) struct Opt {
     pub(super) example: Option<String>,
 }
 
-/// All tables in the order of `struct Config`.
+/// All tables in the order of `struct Config`, from the texts of files with their names.
 ///
 /// # Errors
 /// At the first line or type that is not understood.
-pub(super) fn read(text: &str) -> Result<Vec<Table>> {
-    let file = File::scan(text)?;
+pub(super) fn read(texts: &[(&str, String)]) -> Result<Vec<Table>> {
+    let mut file = File::default();
+    for (path, text) in texts {
+        file.scan(text).with_context(|| (*path).to_owned())?;
+    }
     let config = file.item("Config")?;
     config
         .fields
@@ -87,8 +90,7 @@ enum Place {
 }
 
 impl File {
-    fn scan(text: &str) -> Result<Self> {
-        let mut file = Self::default();
+    fn scan(&mut self, text: &str) -> Result<()> {
         let mut place = Place::Outside;
         let mut member = Member::default();
         let shipped = text.split("#[cfg(test)]").next().unwrap_or(text);
@@ -98,14 +100,14 @@ impl File {
                 continue;
             }
             let known = match &place {
-                Place::Outside => file.outside(line, &mut place, &mut member),
-                Place::Item(name) => file.inside(line, name, &mut member),
-                Place::Default(name) => file.default_line(line, name),
+                Place::Outside => self.outside(line, &mut place, &mut member),
+                Place::Item(name) => self.inside(line, name, &mut member),
+                Place::Default(name) => self.default_line(line, name),
                 Place::Code => Some(()),
             };
             known.with_context(|| format!("line {} is not understood: {line}", at + 1))?;
         }
-        Ok(file)
+        Ok(())
     }
 
     fn outside(&mut self, line: &str, place: &mut Place, member: &mut Member) -> Option<()> {
@@ -382,7 +384,7 @@ mod tests {
              {default}\n        }}\n    }}\n}}\n\
              /// `a.b`.\npub enum Way {{\n    /// So.\n    #[default]\n    ByHost,\n}}\n"
         );
-        let mut tables = read(&text)?;
+        let mut tables = read(&[("config.rs", text)])?;
         Ok(tables.remove(0).options.remove(0))
     }
 
@@ -431,7 +433,7 @@ mod tests {
         assert_eq!(told("pub b: u32,", "c: 1,"), "A.b: it has no default");
         assert_eq!(
             told("pub b: u32", "b: 1,"),
-            "line 9 is not understood:     pub b: u32"
+            "config.rs: line 9 is not understood:     pub b: u32"
         );
         assert_eq!(
             told("pub b: Option<u32>,", "b: None,"),

@@ -135,15 +135,13 @@ mod tests {
     use super::*;
 
     fn tables() -> Vec<Table> {
-        options::read(
-            "/// All.\npub struct Config {\n    /// When.\n    pub greylist: G,\n    /// Rules.\n    \
+        let text = "/// All.\npub struct Config {\n    /// When.\n    pub greylist: G,\n    /// Rules.\n    \
              pub rule: Vec<Spanned<R>>,\n}\n/// `[greylist]`.\npub struct G {\n    /// How long.\n    \
              pub delay: Seconds,\n    /// A name. Example: `\"a b\"`.\n    pub name: Option<String>,\n}\n\
              impl Default for G {\n    fn default() -> Self {\n        Self {\n            \
              delay: Seconds(60),\n            name: None,\n        }\n    }\n}\n/// `[[rule]]`: all hold.\n\
-             pub struct R {\n    /// What. Example: `\"exempt\"`.\n    pub then: Then,\n}\n",
-        )
-        .expect("tables")
+             pub struct R {\n    /// What. Example: `\"exempt\"`.\n    pub then: Then,\n}\n";
+        options::read(&[("config.rs", text.into())]).expect("tables")
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn check(tables: &[Table], sources: &[Source]) -> Result<Vec<Problem>
         }
     }
     let untested = all.difference(&tested).map(|name| Problem {
-        place: super::CONFIG.into(),
+        place: super::CONFIG[0].into(),
         line: 0,
         text: format!(
             "{name} has no test that fails when it is ignored; write one, with {MARK}{name} above it"
@@ -133,7 +133,7 @@ mod tests {
         pub b: Option<u32>,\n    /// C. Example: `1`.\n    pub c: Option<u32>,\n}\n";
 
     fn problems(code: &str, page: &str) -> Vec<String> {
-        let tables = options::read(CONFIG).expect("tables");
+        let tables = options::read(&[("config.rs", CONFIG.into())]).expect("tables");
         let sources = [
             Source::new("crates/x/src/x.rs", code),
             Source::new(REASONS, page),
