@@ -35,9 +35,12 @@
 //! - `opensmtpd`: see `conformance/src/opensmtpd.rs`.
 //! - `miltertest`: `ROOT/usr/bin/miltertest`.
 //!
+//! Those that are no Debian packages are in `registries.rs`.
+//!
 //! Source: postconf(5) `import_environment`.
 
 mod apt;
+mod registries;
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -209,7 +212,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         let version = version_in(&text, peer.name).context("the stamp has no version")?;
         println!("  {:<18} {version}", peer.name);
     }
-    Ok(())
+    registries::run(&peers)
 }
 
 /// One line that changes when other things should be unpacked.
