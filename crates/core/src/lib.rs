@@ -32,4 +32,4 @@ pub use request::{Answer, Census, Explanation, Page, Query, Record, Reloaded, Re
 pub use ruling::{ClientExemption, Due, Greylist, RuleId, Ruling, Timing, WindowFrom};
 pub use sender::push_early_postgrey_sender;
 pub use time::{Seconds, SecondsError, Timestamp};
-pub use verdict::{Amendment, Decision, NewHeader, Outcome, Reason, Reply, Verdict};
+pub use verdict::{Amendment, Decision, Judgement, NewHeader, Outcome, Reason, Reply, Verdict};

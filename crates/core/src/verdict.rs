@@ -176,6 +176,21 @@ pub enum Verdict {
     Refuse(Reply),
 }
 
+/// A verdict and why, for who asks by a protocol that can tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// What to do.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// How long is left until a retry passes; zero unless deferred.
+    pub wait: Seconds,
+    /// How long after the first attempt this one came; zero where no entry was asked.
+    pub age: Seconds,
+    /// The rule that decided, as `FILE:LINE: TEXT`, when one did.
+    pub rule: Option<String>,
+}
+
 /// A change to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Amendment {

@@ -14,8 +14,10 @@ use serde_json::Value;
 
 use crate::conversation::{Conversation, ProtocolError, REQUEST_MAX, Step, Ticket};
 
+pub(crate) use self::record::to_json as record_to_value;
 pub use self::record::{record_from_json, record_to_json};
 pub use self::wire::DecodeError;
+pub(crate) use self::wire::{from_bytes, hex, unhex};
 
 /// A question as a line.
 #[must_use]

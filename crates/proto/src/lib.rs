@@ -8,6 +8,7 @@
 mod control;
 mod conversation;
 mod greylistd;
+mod http;
 mod milter;
 mod opensmtpd;
 mod peers;
@@ -20,6 +21,10 @@ pub use control::{
 };
 pub use conversation::{Conversation, ProtocolError, Step, Ticket};
 pub use greylistd::GreylistdConversation;
+pub use http::{
+    HttpFault, HttpProblem, decode_check, decode_list, decode_removal, decode_standing,
+    encode_count, encode_judgement, encode_page, encode_problem,
+};
 pub use milter::{ContentWanted, MilterConversation, MilterOptions};
 pub use opensmtpd::{AskAt, FilterConversation};
 pub use peers::{PeerConversation, PeerNotice, PeerSender, PeerStep, Unqueued};

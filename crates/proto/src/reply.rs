@@ -91,13 +91,23 @@ impl<'a> ReplyParts<'a> {
         self.text
     }
 
+    /// The reply code.
+    pub(crate) fn code(&self) -> &'a [u8] {
+        self.code
+    }
+
+    /// Adds the enhanced status.
+    pub(crate) fn push_enhanced(&self, out: &mut Vec<u8>) {
+        // Code and status are of one class, or Postfix takes neither.
+        out.push(self.class.digit());
+        out.extend_from_slice(self.status.get(1..).unwrap_or_default());
+    }
+
     /// Adds code and status, with `separator` between them and a blank behind.
     pub(crate) fn push_status(&self, separator: u8, out: &mut Vec<u8>) {
         out.extend_from_slice(self.code);
         out.push(separator);
-        // Code and status are of one class, or Postfix takes neither.
-        out.push(self.class.digit());
-        out.extend_from_slice(self.status.get(1..).unwrap_or_default());
+        self.push_enhanced(out);
         out.push(b' ');
     }
 }

@@ -4,6 +4,8 @@
 mod control;
 #[path = "../../../fuzz/checks/greylistd.rs"]
 mod greylistd;
+#[path = "../../../fuzz/checks/http.rs"]
+mod http;
 #[path = "../../../fuzz/checks/milter.rs"]
 mod milter;
 #[path = "../../../fuzz/checks/opensmtpd.rs"]
@@ -20,6 +22,11 @@ use replay::replay;
 #[test]
 fn the_control_protocol_withstands_its_corpus() {
     replay("control", control::check);
+}
+
+#[test]
+fn what_is_said_over_http_withstands_its_corpus() {
+    replay("http", http::check);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub fn record_from_json(line: &str) -> Result<Record, DecodeError> {
     from_json(&wire::parse(line.as_bytes())?)
 }
 
-pub(super) fn to_json(record: &Record) -> Value {
+pub(crate) fn to_json(record: &Record) -> Value {
     match record {
         Record::Triplet {
             key,

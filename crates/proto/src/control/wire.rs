@@ -67,7 +67,7 @@ pub(super) fn string(value: &Value, name: &'static str) -> Result<String, Decode
 }
 
 /// Bytes as a string, or as `{"hex": …}` when they are no UTF-8.
-pub(super) fn from_bytes(bytes: &[u8]) -> Value {
+pub(crate) fn from_bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => json!(text),
         Err(_) => json!({ "hex": hex(bytes) }),
@@ -83,17 +83,16 @@ pub(super) fn bytes(value: &Value, name: &'static str) -> Result<Vec<u8>, Decode
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(super) fn unhex(digits: &str) -> Option<Vec<u8>> {
+pub(crate) fn unhex(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2);
     pairs
         .map(|pair| {
-            let pair = std::str::from_utf8(pair)
-                .ok()
-                .filter(|pair| pair.len() == 2)?;
+            let is_hex = pair.len() == 2 && pair.iter().all(u8::is_ascii_hexdigit);
+            let pair = std::str::from_utf8(pair).ok().filter(|_| is_hex)?;
             u8::from_str_radix(pair, 16).ok()
         })
         .collect()
