@@ -112,9 +112,13 @@ const TABLE: &[Arrows] = &[
             &["landlock", "seccompiler"],
             // The rules, changed while attempts read them.
             &["arc-swap"],
+            // HTTP: routes, and connections, of which the timeouts are ours.
+            &["axum", "http-body-util", "hyper", "hyper-util"],
+            // HTTP beyond this host, and tokens compared without telling how far they agree.
+            &["tokio-rustls", "subtle"],
             // Local time in log lines.
             &["jiff"],
-            // What rules ask of the DNS: the resolver, SPF; rustls only to say that the
+            // What rules ask of the DNS: the resolver, SPF; here rustls only says that the
             // resolver's TLS, which comes along with SPF, trusts nobody.
             &["hickory-resolver", "mail-auth", "rustls"],
             // Which country a client is in.

@@ -55,7 +55,7 @@ impl Part {
         (
             Part::MailServers,
             "package(=conformance) \
-             & binary(/^(exim|greylistd|milter|one_memory|opensmtpd|postfix|sendmail)/)",
+             & binary(/^(exim|greylistd|haraka|http|milter|one_memory|opensmtpd|postfix|sendmail)/)",
         ),
         (Part::Differential, "package(=conformance)"),
     ];

@@ -112,6 +112,10 @@ fn draw_remark(remark: &Remark, color: bool) -> String {
                 path.display()
             )
         }
+        Remark::Http { text, is_error } => {
+            let level = if *is_error { "error" } else { "warning" };
+            format!("{level}: {text}")
+        }
         Remark::Shipped => "note: no list is there, so the short lists of the program hold".into(),
     }
 }

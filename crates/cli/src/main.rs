@@ -110,7 +110,9 @@ mod exit {
     /// The code of an error that ends the program.
     pub(crate) fn of(error: &anyhow::Error) -> u8 {
         match error.downcast_ref::<StartError>() {
-            Some(StartError::Configuration(_) | StartError::Privacy(_)) => CONFIGURATION,
+            Some(StartError::Configuration(_) | StartError::Privacy(_) | StartError::Web(_)) => {
+                CONFIGURATION
+            }
             _ if error.is::<crate::serve::ConfigurationShown>() => CONFIGURATION,
             _ => UNAVAILABLE,
         }

@@ -20,13 +20,15 @@ use crate::connection::{ConnectionError, Guest, Patience, serve};
 use crate::desk::Desk;
 use crate::listen::Bound;
 use crate::peers;
+use crate::web::Entrance;
 
 /// What is spoken at a socket.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Door {
     Policy(Arc<PolicyOptions>),
     Milter,
     Greylistd,
+    Http(Entrance),
     Control,
     /// Other mail exchangers tell what they saw.
     Peer,
@@ -158,6 +160,7 @@ fn receive<S>(
                 let guest = Guest::of::<GreylistdConversation>(&desk);
                 serve(stream, GreylistdConversation::new(), guest, patience, stop).await
             }
+            Door::Http(entrance) => entrance.serve(stream, stop).await,
             Door::Peer => peers::receive((stream, from), &desk, patience, stop).await,
             Door::Control => {
                 let guest = Guest::of::<ControlConversation>(&desk);

@@ -33,6 +33,8 @@ pub struct Config {
     pub greylist: Greylisting,
     /// How the policy protocol answers.
     pub policy: Policy,
+    /// Who may ask over HTTP.
+    pub http: Http,
     /// The other MX hosts of the site.
     pub cluster: Cluster,
     /// Files in the formats of Postgrey, read at start and at each reload.
@@ -78,6 +80,11 @@ pub struct Listen {
     /// `[{ path = "/run/greylistd/socket", owner = "greylatch:greylist" }]`.
     #[serde(deserialize_with = "endpoint::guarded")]
     pub greylistd: Vec<Listener>,
+    /// Sockets for HTTP, written like those of `policy`; see docs/http.md. Without a mode a unix socket
+    /// is 0660. TCP needs `http.token_file`, on this very host too, and beyond it a certificate.
+    /// Example: `["127.0.0.1:10025"]`.
+    #[serde(deserialize_with = "endpoint::grouped")]
+    pub http: Vec<Listener>,
     /// The socket of `greylatch ask`, `entries`, `status` and `reload`: a unix socket that only
     /// its owner may use. Left out: `control` in the store's directory.
     /// Example: `"unix:/run/greylatch/control"`.
@@ -102,6 +109,7 @@ impl Default for Listen {
             policy: vec![Listener::tcp("127.0.0.1:10023")],
             milter: vec![],
             greylistd: vec![],
+            http: vec![],
             control: None,
             connections_max: 4096,
             idle_timeout: Seconds(1_200),
@@ -275,6 +283,21 @@ impl Default for Policy {
             test_time: false,
         }
     }
+}
+
+/// `[http]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// The file with the tokens, one on a line behind its scope: `check TOKEN` may have attempts
+    /// judged, `admin TOKEN` may list and change entries as well. Read at start and at each reload.
+    /// Example: `"/etc/greylatch/tokens"`.
+    pub token_file: Option<PathBuf>,
+    /// The certificate with its chain, as PEM: HTTP over TCP then speaks TLS alone. Read at start and
+    /// at each reload. Example: `"/etc/greylatch/cert.pem"`.
+    pub certificate: Option<PathBuf>,
+    /// The key of the certificate, as PEM. Example: `"/etc/greylatch/key.pem"`.
+    pub key: Option<PathBuf>,
 }
 
 /// `[cluster]`.

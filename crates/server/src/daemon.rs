@@ -39,6 +39,7 @@ use crate::phrases::Phrases;
 use crate::takeover;
 use crate::tarpit::Tarpit;
 use crate::waiting::WaitingNetworks;
+use crate::web::{self, Entrance, Front};
 
 /// Everything that was made before privileges were dropped.
 pub(crate) struct Prepared {
@@ -50,6 +51,7 @@ pub(crate) struct Prepared {
     pub(crate) rulebook: Rulebook,
     pub(crate) remarks: Vec<Remark>,
     pub(crate) sockets: Sockets,
+    pub(crate) http: Option<Arc<Front>>,
     pub(crate) control: Vec<Bound>,
     pub(crate) ready: Option<Box<dyn FnOnce() + Send>>,
     pub(crate) log: LogQueue,
@@ -100,6 +102,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         rulebook,
         remarks,
         sockets,
+        http,
         control,
         ready,
         log,
@@ -117,6 +120,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         config,
         config_path,
         lists: lists.into(),
+        http,
         desk: desk.clone(),
     });
     let reception = |permits: u32| Reception {
@@ -126,7 +130,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         stop: stopping.clone(),
     };
     let mta_reception = reception(reload.config.listen.connections_max);
-    for (bound, door) in doors(sockets, &reload.config) {
+    for (bound, door) in doors(sockets, &reload) {
         tokio::spawn(accept(bound, door, mta_reception.clone()));
     }
     for bound in control {
@@ -193,8 +197,18 @@ pub(crate) fn desk(
 }
 
 /// The sockets at which MTAs ask, each with what is spoken there.
-fn doors(sockets: Sockets, config: &Config) -> impl Iterator<Item = (Bound, Door)> {
-    let policy = Door::Policy(Arc::new(policy_options(config)));
+fn doors(sockets: Sockets, reload: &Reload) -> impl Iterator<Item = (Bound, Door)> {
+    let policy = Door::Policy(Arc::new(policy_options(&reload.config)));
+    let (desk, patience) = (reload.desk.clone(), patience(&reload.config));
+    let http = reload.http.clone().into_iter().zip([sockets.http]);
+    let http = http.flat_map(move |(front, sockets)| {
+        let desk = desk.clone();
+        sockets.into_iter().map(move |socket| {
+            let is_local = matches!(socket, Bound::Unix(..));
+            let entrance = Entrance::new(&front, desk.clone(), (is_local, patience));
+            (socket, Door::Http(entrance))
+        })
+    });
     let at = |sockets: Vec<Bound>, door: Door| {
         sockets
             .into_iter()
@@ -203,6 +217,7 @@ fn doors(sockets: Sockets, config: &Config) -> impl Iterator<Item = (Bound, Door
     at(sockets.policy, policy)
         .chain(at(sockets.milter, Door::Milter))
         .chain(at(sockets.greylistd, Door::Greylistd))
+        .chain(http)
 }
 
 fn policy_options(config: &Config) -> PolicyOptions {
@@ -307,6 +322,8 @@ struct Reload {
     config: Config,
     config_path: Option<PathBuf>,
     lists: Mutex<ListFiles>,
+    /// What HTTP is spoken with, where it is.
+    http: Option<Arc<Front>>,
     desk: Arc<Desk>,
 }
 
@@ -340,13 +357,27 @@ impl Reload {
             .expect("no code panics while it holds the lists");
         let (rulebook, noticed) = lists.rulebook(&config, &source(self.config_path.as_deref()));
         *remarks = noticed;
+        let http = self
+            .http
+            .as_ref()
+            .map(|front| front.read_again(&config.http));
+        let again = match http.transpose() {
+            Ok(again) => again.map(|(again, noticed)| {
+                remarks.extend(noticed);
+                again
+            }),
+            Err(error) => return Err(web::in_full(&error)),
+        };
         remarks
             .iter()
             .for_each(|remark| self.desk.observer.remark(remark));
         if remarks.iter().any(Remark::is_error) {
-            return Err("the lists or rules have mistakes".into());
+            return Err("the lists, rules or tokens have mistakes".into());
         }
         self.desk.rulebook.store(Arc::new(rulebook));
+        if let (Some(front), Some(again)) = (&self.http, again) {
+            front.replace(again);
+        }
         self.desk.peers.reloaded();
         Ok(())
     }

@@ -15,8 +15,8 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use greylatch_core::{
     AddressDialect, Answer, Attempt, Decision, Entry, EntryChange, Field, Greylist, IdentityRules,
-    Memory, Network, Notice, Outcome, Reason, Reloaded, Request, RuleId, Ruling, School, Seconds,
-    Timestamp, Timing, Triplet, Verdict, decide, settled_by_client,
+    Judgement, Memory, Network, Notice, Outcome, Reason, Reloaded, Request, RuleId, Ruling, School,
+    Seconds, Timestamp, Timing, Triplet, Verdict, decide, settled_by_client,
 };
 use greylatch_store::{AnyStore, Commit, Keying, Keys, Store, StoreError};
 use greylatch_wording::DecisionRecord;
@@ -193,13 +193,35 @@ impl Desk {
             Some(rules) => Guard::from_inner(rules.clone()),
             None => self.rulebook.load(),
         };
-        let case = self.open(attempt, clock::now());
         if let Some(acl) = rulebook.acl()
-            && !case.is_opaque()
+            && attempt.field(Field::Words).is_none()
         {
             return Box::pin(self.judge_by_acl(visitor, attempt, acl)).await;
         }
-        let (ruling, rule) = self.rule(&case, &rulebook);
+        let tells_rule = self.observer.writes_fields();
+        let judged = self.judge_by_rules(visitor, attempt, (&rulebook, tells_rule));
+        judged.await.verdict
+    }
+
+    /// Judges an attempt and says why. Not by a `greylist.conf`, whose rules speak of whole messages.
+    #[cfg_attr(
+        not(feature = "web"),
+        expect(dead_code, reason = "only HTTP tells why")
+    )]
+    pub(crate) async fn judge_aloud(&self, visitor: &mut Visitor, attempt: &Attempt) -> Judgement {
+        let rulebook = self.rulebook.load();
+        self.judge_by_rules(visitor, attempt, (&rulebook, true))
+            .await
+    }
+
+    async fn judge_by_rules(
+        &self,
+        visitor: &mut Visitor,
+        attempt: &Attempt,
+        (rulebook, tells_rule): (&Rulebook, bool),
+    ) -> Judgement {
+        let case = self.open(attempt, clock::now());
+        let (ruling, rule) = self.rule(&case, rulebook);
         let asks_store = matches!(ruling, Ruling::Greylist(_)) && case.is_known();
         let asked = (asks_store && self.observer.writes_fields()).then(monotonic);
         let decision = self.settle(&case, &ruling).await;
@@ -210,7 +232,7 @@ impl Desk {
         }
         let header = self.header(&case, &decision);
         let rule = rule
-            .filter(|_| self.observer.writes_fields())
+            .filter(|_| tells_rule)
             .and_then(|rule| rulebook.rule_text(rule));
         let record = DecisionRecord {
             frontend: visitor.frontend,
@@ -227,7 +249,13 @@ impl Desk {
         };
         self.observer
             .decided(&mut visitor.line, &record, case.client);
-        self.verdict(&case, &decision, header)
+        Judgement {
+            verdict: self.verdict(&case, &decision, header),
+            reason: decision.reason,
+            wait: decision.wait,
+            age: decision.age,
+            rule,
+        }
     }
 
     /// What the rules say. They have nothing to say of opaque words.

@@ -18,6 +18,7 @@ use crate::launch::{StartError, source};
 use crate::lists::{ListFiles, Remark};
 use crate::log::LogQueue;
 use crate::observe::Observer;
+use crate::web;
 
 /// What a configuration comes to.
 pub struct Review {
@@ -33,7 +34,8 @@ pub fn review(config: &Config, path: Option<&Path>, text: Vec<u8>) -> Review {
     let path = path
         .map(|path| path.display().to_string())
         .unwrap_or_default();
-    let (rulebook, remarks) = ListFiles::default().rulebook(config, &Source { path, text });
+    let (rulebook, mut remarks) = ListFiles::default().rulebook(config, &Source { path, text });
+    remarks.extend(web::review(config));
     Review {
         remarks,
         rules: rulebook.len(),

@@ -22,6 +22,7 @@ use crate::log::{LogQueue, Severity, diagnostics};
 use crate::observe::complaint;
 use crate::paths::{control_path, store_directory};
 use crate::privacy::{self, PrivacyError};
+use crate::web::{self, WebError};
 
 /// What to run.
 pub struct Launch {
@@ -106,6 +107,9 @@ pub enum StartError {
     /// The keys of the store cannot be made, or are others than before.
     #[error("cannot start")]
     Privacy(#[from] PrivacyError),
+    /// HTTP cannot be spoken as it should be.
+    #[error("cannot start")]
+    Web(#[from] WebError),
     /// `store.url` names no store that there is.
     #[error("store.url = \"{url}\" names no store; write \"embedded:DIRECTORY\" or \"memory:\"")]
     StoreUrl {
@@ -163,11 +167,12 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
     };
     let mut lists = ListFiles::default();
     let origin = source(config_path.as_deref());
-    let (rulebook, remarks) = lists.rulebook(&config, &origin);
+    let (rulebook, mut remarks) = lists.rulebook(&config, &origin);
     prepare_directories(&config, &owner)?;
     let keying = privacy::keying(&config, &owner)?;
     fit_connections(&mut config.listen.connections_max);
     let sockets = bind_all(&config)?;
+    let http = web::open(&config, &sockets.http, &mut remarks)?;
     let control = bind_control(&config, &owner)?;
     let pidfile = pidfile
         .map(|path| Pidfile::write(path, &owner))
@@ -182,6 +187,7 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
         rulebook,
         remarks,
         sockets,
+        http,
         control,
         ready,
         log,
@@ -243,6 +249,7 @@ fn bind_all(config: &Config) -> Result<Sockets, StartError> {
         policy: bind_each(&config.listen.policy)?,
         milter: bind_each(&config.listen.milter)?,
         greylistd: bind_each(&config.listen.greylistd)?,
+        http: bind_each(&config.listen.http)?,
     })
 }
 

@@ -32,6 +32,7 @@ mod privacy;
 mod takeover;
 mod tarpit;
 mod waiting;
+mod web;
 
 pub use config::*;
 pub use dry::{Review, look_dry, review};
@@ -43,3 +44,4 @@ pub use listen::ListenError;
 pub use lists::Remark;
 pub use paths::{control_path, store_url};
 pub use privacy::PrivacyError;
+pub use web::WebError;

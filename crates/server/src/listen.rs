@@ -29,6 +29,7 @@ pub(crate) struct Sockets {
     pub(crate) policy: Vec<Bound>,
     pub(crate) milter: Vec<Bound>,
     pub(crate) greylistd: Vec<Bound>,
+    pub(crate) http: Vec<Bound>,
 }
 
 /// The file of a unix socket, to be removed when we stop unless it is another's by then.
@@ -40,7 +41,9 @@ pub(crate) struct SocketFile {
 
 impl Sockets {
     pub(crate) fn is_empty(&self) -> bool {
-        self.policy.is_empty() && self.milter.is_empty() && self.greylistd.is_empty()
+        [&self.policy, &self.milter, &self.greylistd, &self.http]
+            .iter()
+            .all(|sockets| sockets.is_empty())
     }
 }
 
@@ -106,7 +109,7 @@ pub(crate) fn bind(listener: &Listener, backlog: u32) -> Result<Vec<Bound>, List
 }
 
 /// The sockets that systemd passed, if it passed any. At one whose `FileDescriptorName=` is
-/// `milter` or `greylistd` that protocol is spoken, at all others the policy protocol.
+/// `milter`, `greylistd` or `http` that protocol is spoken, at all others the policy protocol.
 ///
 /// Source: sd_listen_fds(3), systemd.socket(5).
 pub(crate) fn passed() -> Sockets {
@@ -125,6 +128,7 @@ pub(crate) fn passed() -> Sockets {
         let those = match names.get(nth) {
             Some(&"milter") => &mut sockets.milter,
             Some(&"greylistd") => &mut sockets.greylistd,
+            Some(&"http") => &mut sockets.http,
             _ => &mut sockets.policy,
         };
         those.push(bound);

@@ -78,6 +78,13 @@ pub enum Remark {
     Kept(PathBuf),
     /// No list is there, so the short lists of the program hold.
     Shipped,
+    /// About what HTTP is spoken with.
+    Http {
+        /// The remark with its place and cure.
+        text: String,
+        /// Something does not count that was meant to.
+        is_error: bool,
+    },
 }
 
 impl Remark {
@@ -105,6 +112,7 @@ impl Remark {
                 path.display()
             ),
             Self::Shipped => "no list is there, so the short lists of the program hold".into(),
+            Self::Http { text, .. } => text.clone(),
         }
     }
 
@@ -113,14 +121,18 @@ impl Remark {
         match self {
             Self::Unreadable { path, .. } | Self::Kept(path) => Some(path),
             Self::Line(line) => Some(Path::new(&line.path)),
-            Self::Shipped => None,
+            Self::Shipped | Self::Http { .. } => None,
         }
     }
 
     /// Whether something does not count that was meant to.
     #[must_use]
     pub fn is_error(&self) -> bool {
-        matches!(self, Self::Line(line) if line.severity == Severity::Error)
+        match self {
+            Self::Line(line) => line.severity == Severity::Error,
+            Self::Http { is_error, .. } => *is_error,
+            Self::Unreadable { .. } | Self::Kept(_) | Self::Shipped => false,
+        }
     }
 }
 

@@ -167,8 +167,8 @@ impl<'de> Deserialize<'de> for Listener {
 pub(super) fn guarded<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<Listener>, D::Error> {
-    let mut listeners = Vec::<Listener>::deserialize(deserializer)?;
-    for listener in &mut listeners {
+    let listeners = grouped(deserializer)?;
+    for listener in &listeners {
         if let Endpoint::Tcp { .. } = listener.at {
             return Err(de::Error::custom(format!(
                 "whoever can connect here may empty the memory, so it must be a unix socket; write \
@@ -176,6 +176,16 @@ pub(super) fn guarded<'de, D: Deserializer<'de>>(
                 listener.at
             )));
         }
+    }
+    Ok(listeners)
+}
+
+/// Listeners of which a unix socket is for its owner and group.
+pub(super) fn grouped<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Listener>, D::Error> {
+    let mut listeners = Vec::<Listener>::deserialize(deserializer)?;
+    for listener in &mut listeners {
         listener.mode.get_or_insert(Listener::GUARDED_MODE);
     }
     Ok(listeners)
