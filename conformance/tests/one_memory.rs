@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use conformance::{
-    Exim, EximConfiguration, EximSetup, MilterServer, OpenSmtpd, OpenSmtpdSetup, Postfix,
+    Exim, EximConfiguration, EximSetup, Haraka, MilterServer, OpenSmtpd, OpenSmtpdSetup, Postfix,
     PostfixSetup, Sendmail, SendmailSetup, SmtpClient, ask_greylistd, scratch_folder, shipped,
 };
 
@@ -20,14 +20,17 @@ struct Scene {
     sendmail: Sendmail,
     exim: Exim,
     opensmtpd: OpenSmtpd,
+    haraka: Haraka,
     ours: MilterServer,
 }
 
 impl Scene {
     fn start() -> Result<Self> {
         let folder = scratch_folder()?;
-        let greylistd = folder.path().join("greylistd");
-        let listen = format!("greylistd = [\"unix:{}\"]", greylistd.display());
+        let listen = format!(
+            "greylistd = [\"unix:{folder}/greylistd\"]\nhttp = [\"unix:{folder}/http\"]",
+            folder = folder.path().display()
+        );
         let ours = MilterServer::start_in(folder, &listen, "")?;
         let (folder, port) = (ours.folder.path(), ours.port);
         let policy = format!("unix:{}/policy", folder.display());
@@ -41,17 +44,19 @@ impl Scene {
                 options: "",
                 hosts: "",
             })?,
+            haraka: Haraka::start(&format!("[main]\nsocket={}/http\n", folder.display()))?,
             ours,
         })
     }
 
     /// The MTAs by name, each with the port at which it takes mail.
-    fn mtas(&self) -> [(&'static str, u16); 5] {
+    fn mtas(&self) -> [(&'static str, u16); 6] {
         [
             ("Postfix, by policy", self.postfix.port()),
             ("Exim", self.exim.port()),
             ("Sendmail", self.sendmail.port()),
             ("OpenSMTPD", self.opensmtpd.port()),
+            ("Haraka, over HTTP", self.haraka.port()),
             ("Postfix, by milter", self.postfix_milter.port()),
         ]
     }
