@@ -5,9 +5,10 @@
 //! To run one (ROOT is its folder):
 //!
 //! - `schemathesis`: `python3 -m schemathesis.cli` with `PYTHONPATH=ROOT`.
+//! - `aiosmtpd`: `python3 -m aiosmtpd` likewise.
 //! - `haraka`: `node ROOT/node_modules/Haraka/bin/haraka -c FOLDER`.
 //!
-//! A list is made anew by `pip-compile --generate-hashes` of one line `schemathesis==VERSION`, and by
+//! A list is made anew by `pip-compile --generate-hashes` of one line `NAME==VERSION`, and by
 //! `npm install --package-lock-only --omit=optional` beside `package.json`.
 //! Source: the pip manual, "Repeatable Installs", `pip install`; the npm manual, `npm ci`.
 
@@ -42,6 +43,16 @@ const PACKAGED: &[Packaged] = &[
             include_str!("schemathesis/requirements.txt"),
         )],
         version: ["\nschemathesis==", " "],
+        install: install_python,
+    },
+    Packaged {
+        name: "aiosmtpd",
+        interpreter: "python3",
+        lists: &[(
+            "requirements.txt",
+            include_str!("aiosmtpd/requirements.txt"),
+        )],
+        version: ["aiosmtpd==", " "],
         install: install_python,
     },
     Packaged {
@@ -143,16 +154,24 @@ mod tests {
                 "{version}"
             );
         }
-        let [python, node] = PACKAGED else {
-            panic!("one of each");
-        };
-        let pinned = python.lists[0].1.matches("==").count();
-        let hashed = python.lists[0].1.matches(" \\\n    --hash=sha256:").count();
-        assert!(pinned > 10 && hashed >= pinned, "{pinned}, {hashed}");
-        let packages = node.lists[1].1.matches("\"node_modules/").count();
-        assert_eq!(
-            node.lists[1].1.matches("\"integrity\": \"sha512-").count(),
-            packages
-        );
+        for (name, text) in PACKAGED.iter().flat_map(|peer| peer.lists) {
+            let count = |part| text.matches(part).count();
+            match *name {
+                "requirements.txt" => {
+                    // The first hash of each stands behind its version.
+                    let hashed = text.split("==").skip(1).filter(|rest| {
+                        let next = rest.split_once('\n').map(|(_, next)| next);
+                        next.is_some_and(|next| next.starts_with("    --hash=sha256:"))
+                    });
+                    assert_eq!(hashed.count(), count("=="));
+                }
+                "package-lock.json" => {
+                    let packages = count("\"node_modules/");
+                    assert!(packages > 10, "{packages}");
+                    assert_eq!(count("\"integrity\": \"sha512-"), packages);
+                }
+                _ => {}
+            }
+        }
     }
 }
