@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use conformance::{
     Clock, EPISODE_START, Endpoint, HttpAnswer, HttpClient, Native, Plan, Serving, free_port,
-    http_request, scratch_folder, wait_for,
+    http_request, manual_block, scratch_folder, wait_for,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -755,7 +755,15 @@ fn with_a_certificate_tcp_speaks_tls_alone_and_may_go_beyond_this_host() -> Resu
         local.ask("POST /v1/check", "", GOOD.as_bytes())?.status,
         200
     );
-    // A certificate that is none leaves the one that was there.
+    // Without a restart TLS stays, whatever becomes of the configuration and of the files.
+    let configuration = folder.path().join("greylatch.toml");
+    let text = fs::read_to_string(&configuration)?;
+    let kept = text.lines().filter(|line| !line.contains(".pem"));
+    fs::write(&configuration, kept.collect::<Vec<_>>().join("\n"))?;
+    let output = native.tool("reload", &[])?;
+    ensure!(output.status.success(), "{output:?}");
+    let output = ask_over_tls(port, &trusted)?;
+    assert_eq!(answered(&output), "TLSv1.3 200\n", "{output:?}");
     fs::write(folder.path().join("key.pem"), "nonsense")?;
     let output = native.tool("reload", &[])?;
     let told = String::from_utf8([output.stdout, output.stderr].concat())?;
@@ -809,5 +817,21 @@ fn tokens_are_read_again_and_bad_lines_are_told() -> Result<()> {
         "{told}"
     );
     assert_eq!(asks(new)?, 200);
+    Ok(())
+}
+
+#[test]
+fn the_question_and_the_answer_of_the_manual_are_such() -> Result<()> {
+    let server = Server::start("")?;
+    let question = manual_block("http.md", "{\n  \"client\"")?;
+    let answer: Value = serde_json::from_str(&manual_block("http.md", "{\n  \"verdict\"")?)?;
+    let told = server.ask("POST /v1/check", question.as_bytes())?;
+    assert_eq!(told.json()?, answer);
+    let tokens = manual_block("http.md", "# the mail server")?;
+    let scopes: Vec<&str> = tokens
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(scopes, ["#", "check", "#", "admin"]);
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::conversation::{Conversation, ProtocolError, REQUEST_MAX, Step, Ticket
 pub(crate) use self::record::to_json as record_to_value;
 pub use self::record::{record_from_json, record_to_json};
 pub use self::wire::DecodeError;
-pub(crate) use self::wire::{from_bytes, hex, unhex};
+pub(crate) use self::wire::{hex, unhex};
 
 /// A question as a line.
 #[must_use]

@@ -357,10 +357,9 @@ impl Reload {
             .expect("no code panics while it holds the lists");
         let (rulebook, noticed) = lists.rulebook(&config, &source(self.config_path.as_deref()));
         *remarks = noticed;
-        let http = self
-            .http
-            .as_ref()
-            .map(|front| front.read_again(&config.http));
+        // The files named at the start: a socket beyond this host must not lose its TLS.
+        let http = self.http.as_ref();
+        let http = http.map(|front| front.read_again(&self.config.http));
         let again = match http.transpose() {
             Ok(again) => again.map(|(again, noticed)| {
                 remarks.extend(noticed);

@@ -67,7 +67,7 @@ pub(super) fn string(value: &Value, name: &'static str) -> Result<String, Decode
 }
 
 /// Bytes as a string, or as `{"hex": …}` when they are no UTF-8.
-pub(crate) fn from_bytes(bytes: &[u8]) -> Value {
+pub(super) fn from_bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => json!(text),
         Err(_) => json!({ "hex": hex(bytes) }),

@@ -3,7 +3,7 @@
 use greylatch_core::{Judgement, Page, Reply, Verdict};
 use serde_json::{Value, json};
 
-use crate::control::{from_bytes, hex, record_to_value};
+use crate::control::{hex, record_to_value};
 use crate::reply::{Class, ReplyParts};
 
 /// The longest text of a reply: with code and status it fits a line of SMTP.
@@ -51,16 +51,20 @@ fn parts_of_header(line: &[u8]) -> Option<Value> {
     let colon = memchr::memchr(b':', line)?;
     let (name, value) = line.split_at_checked(colon)?;
     let value = value.get(1..).unwrap_or_default().trim_ascii();
-    Some(json!({ "name": from_bytes(name), "value": from_bytes(value) }))
+    Some(json!({ "name": to_text(name), "value": to_text(value) }))
 }
 
 /// The code of a reply is three digits.
 fn turned_away(verdict: &str, class: Class, reply: &Reply) -> Value {
     let parts = ReplyParts::of(class, reply, TEXT_MAX).keeping_the_session();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut status = Vec::new();
     parts.push_enhanced(&mut status);
     let digits = parts.code().iter().map(|digit| u16::from(digit - b'0'));
     let code = digits.fold(0, |code, digit| code * 10 + digit);
-    json!({ "verdict": verdict, "code": code, "status": text(&status), "text": text(parts.text()) })
+    json!({ "verdict": verdict, "code": code, "status": to_text(&status), "text": to_text(parts.text()) })
+}
+
+/// What the administrator has written is text; of anything else, a likeness.
+fn to_text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
