@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Clock, EPISODE_START, Endpoint, HttpAnswer, HttpClient, Native, Plan, Serving, free_port,
-    http_request, manual_block, scratch_folder, wait_for,
+    Clock, Daemon, EPISODE_START, Endpoint, HttpAnswer, HttpClient, Native, Plan, Serving,
+    free_port, greylatch_binary, http_request, manual_block, scratch_folder, wait_for,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -655,7 +655,14 @@ fn a_store_that_is_away_is_answered_for_as_by_other_front_ends() -> Result<()> {
 
 /// What is said at a start that is refused with the code for configurations.
 fn refusal(folder: &Path, configuration: &str) -> Result<String> {
-    let output = Native::command(folder, configuration)?.output()?;
+    let ours = Native::command(folder, configuration)?;
+    // A server that starts after all must not run on.
+    let mut command = Command::new("timeout");
+    command
+        .arg("20")
+        .arg(ours.get_program())
+        .args(ours.get_args());
+    let output = command.output()?;
     ensure!(output.status.code() == Some(78), "{output:?}");
     Ok(String::from_utf8_lossy(&output.stderr).replace(&*folder.to_string_lossy(), "DIR"))
 }
@@ -790,11 +797,16 @@ fn tokens_are_read_again_and_bad_lines_are_told() -> Result<()> {
     };
     let (old, new) = ("check-0123456789abcdef", "another-0123456789abcdef");
     write_tokens(server.folder.path(), &format!("check {new}\nchek {old}\n"))?;
+    let mistake = "tokens:2:1: not a scope; write `check TOKEN` or `admin TOKEN`";
     let told = reload()?;
-    assert!(
-        told.contains("tokens:2:1: not a scope; write `check TOKEN` or `admin TOKEN`"),
-        "{told}"
-    );
+    assert!(told.contains(mistake), "{told}");
+    let output = Command::new(greylatch_binary()?)
+        .args(["check", "--config"])
+        .arg(server.folder.path().join("greylatch.toml"))
+        .output()?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{told}");
+    assert!(told.contains(&format!("{mistake}\n")), "{told}");
     assert_eq!(
         (asks(old)?, asks(new)?),
         (200, 401),
@@ -833,5 +845,68 @@ fn the_question_and_the_answer_of_the_manual_are_such() -> Result<()> {
         .filter_map(|line| line.split(' ').next())
         .collect();
     assert_eq!(scopes, ["#", "check", "#", "admin"]);
+    Ok(())
+}
+
+/// Binds a socket, and starts what follows as systemd does that passes it on by the name `http`.
+/// Source: sd_listen_fds(3).
+const PASS_ON: &str = "import os, socket, sys
+family, place, *command = sys.argv[1:]
+bound = socket.socket(getattr(socket, family))
+bound.bind(place if family == 'AF_UNIX' else (place, 0))
+bound.listen()
+os.dup2(bound.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='http')
+os.execvp(command[0], command)
+";
+
+/// The command with a socket passed on to it.
+fn passed_on(family: &str, place: &str, command: &Command) -> Command {
+    let mut passing = Command::new("python3");
+    passing.args(["-I", "-c", PASS_ON, family, place]);
+    passing.arg(command.get_program()).args(command.get_args());
+    passing.env("XDG_STATE_HOME", "/nonexistent");
+    passing
+}
+
+#[test]
+fn a_socket_that_systemd_passes_on_as_http_is_held_to_the_same_rules() -> Result<()> {
+    let folder = scratch_folder()?;
+    let ours = Native::command(folder.path(), "")?;
+    let path = folder.path().join("passed");
+    let place = path.to_string_lossy();
+    let mut server = Daemon::start(
+        passed_on("AF_UNIX", &place, &ours),
+        &folder.path().join("stderr"),
+    )?;
+    let passed = Endpoint::Unix(path.clone());
+    wait_for("the passed socket", LOG_MAX, || {
+        ensure!(server.is_running()?, "it ended");
+        Ok(HttpClient::connect(&passed).is_ok())
+    })?;
+    let answer = HttpClient::connect(&passed)?.ask("POST /v1/check", "", GOOD.as_bytes())?;
+    assert_eq!(answer.status, 200);
+    server.terminate()?;
+    let output = passed_on("AF_INET", "127.0.0.1", &ours).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("name a file with tokens in http.token_file"),
+        "{said}"
+    );
+    let foreign = folder.path().join("greylist.conf");
+    fs::write(&foreign, "racl greylist default\n")?;
+    let mut command = Command::new(ours.get_program());
+    command.args(["milter-greylist", "-D", "-f"]).arg(&foreign);
+    command
+        .args(["-p", "inet:0@127.0.0.1", "-d"])
+        .arg(folder.path().join("greylist.db"));
+    fs::remove_file(&path)?;
+    let output = passed_on("AF_UNIX", &place, &command).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("HTTP is not spoken under a greylist.conf"),
+        "{said}"
+    );
     Ok(())
 }

@@ -205,7 +205,7 @@ fn doors(sockets: Sockets, reload: &Reload) -> impl Iterator<Item = (Bound, Door
         let desk = desk.clone();
         sockets.into_iter().map(move |socket| {
             let is_local = matches!(socket, Bound::Unix(..));
-            let entrance = Entrance::new(&front, desk.clone(), (is_local, patience));
+            let entrance = Entrance::new(&front, desk.clone(), is_local, patience);
             (socket, Door::Http(entrance))
         })
     });

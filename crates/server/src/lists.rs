@@ -295,7 +295,7 @@ fn milter_options(config: &Config, acl: Option<&Acl>) -> MilterOptions {
 }
 
 /// The system's words without its number: `No such file or directory`.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((words, _)) => words.to_owned(),

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use super::tokens::{Scope, Tokens};
 use super::{WebError, tls};
 use crate::config::Http;
-use crate::lists::Remark;
+use crate::lists::{Remark, reason};
 
 /// Tokens and certificate, which a reload replaces.
 pub(crate) struct Front {
@@ -102,7 +102,7 @@ pub(super) fn unreadable(path: &Path, source: io::Error) -> WebError {
 fn kept(path: &Path, error: &io::Error) -> Remark {
     Remark::Unreadable {
         path: path.to_owned(),
-        why: error.to_string(),
+        why: reason(error),
         kept: true,
     }
 }

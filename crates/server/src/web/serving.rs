@@ -39,7 +39,8 @@ impl Entrance {
     pub(crate) fn new(
         front: &Arc<Front>,
         desk: Arc<Desk>,
-        (is_local, patience): (bool, Patience),
+        is_local: bool,
+        patience: Patience,
     ) -> Self {
         let room = routes::Room {
             desk,

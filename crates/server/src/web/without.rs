@@ -33,7 +33,7 @@ impl Front {
 }
 
 impl Entrance {
-    pub(crate) fn new(front: &Arc<Front>, _: Arc<Desk>, _: (bool, Patience)) -> Self {
+    pub(crate) fn new(front: &Arc<Front>, _: Arc<Desk>, _: bool, _: Patience) -> Self {
         Self(front.clone())
     }
 
