@@ -138,8 +138,15 @@ const TABLE: &[Arrows] = &[
     Arrows {
         name: REPORT,
         inside: &[CORE, WORDING],
-        // memchr: the search for line ends and for one word is most of the work of reading.
-        outside: &[ERRORS, &["memchr"]],
+        outside: &[
+            ERRORS,
+            // Our own lines in JSON, and the report in JSON.
+            &["serde_json"],
+            // The search for line ends and for one word is most of the work of reading.
+            &["memchr"],
+            // The organisational domain of a client's name.
+            &["psl"],
+        ],
     },
     Arrows {
         name: "greylatch",
@@ -156,8 +163,10 @@ const TABLE: &[Arrows] = &[
             &["indicatif", "comfy-table"],
             // Carets under what is wrong in a file.
             &["annotate-snippets"],
-            // `ask --at`.
+            // `ask --at`, and the times of log lines that are local.
             &["jiff"],
+            // Rotated logs.
+            &["flate2", "zstd"],
         ],
     },
     Arrows {
