@@ -7,6 +7,8 @@ use clap_complete::Shell;
 use greylatch_core::Seconds;
 use greylatch_server::Endpoint;
 
+use crate::report::Moment;
+
 /// A greylisting server for mail: a latch that lifts on the second try.
 #[derive(Debug, Parser)]
 #[command(name = "greylatch", version, about, max_term_width = 100)]
@@ -27,6 +29,8 @@ pub(crate) enum Command {
     Entries(EntriesArguments),
     /// Say how the running server is.
     Status(StatusArguments),
+    /// Report from mail logs: who never came back, how long honest mail waited, what to exempt.
+    Report(ReportArguments),
     /// Let the running server read its lists and rules again.
     Reload(ControlArguments),
     /// Be a filter of OpenSMTPD, which starts this in a line of smtpd.conf.
@@ -178,6 +182,70 @@ pub(crate) enum StandingArgument {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ForeignArgument {
     /// The dump file of milter-greylist, commonly greylist.db.
+    MilterGreylist,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    #[command(flatten)]
+    pub(crate) control: ControlArguments,
+    /// What is reported on.
+    #[arg(long, value_name = "SOURCE", default_value = "logs")]
+    pub(crate) from: SourceArgument,
+    /// Report deliveries whose first attempt is not older: 2026-11-24, "2026-11-24 12:00", today,
+    /// yesterday, or how long ago, such as 7d.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Moment>,
+    /// Report deliveries whose first attempt is older, said in the same ways.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Moment>,
+    /// How clients, senders and recipients are known; by default as in the configuration file.
+    #[arg(long, value_name = "SCHOOL")]
+    pub(crate) identity: Option<IdentityArgument>,
+    /// What an MTA's line has in it, in whatever case, when a greylister has turned mail away.
+    #[arg(long, value_name = "TEXT", default_value = "greylist")]
+    pub(crate) greylist_text: String,
+    /// Print one JSON object.
+    #[arg(long, group = "form")]
+    pub(crate) json: bool,
+    /// Print one table as comma-separated values: that of --table, else never-came-back.
+    #[arg(long, group = "form")]
+    pub(crate) csv: bool,
+    /// Print one page that needs nothing beside itself.
+    #[arg(long, group = "form")]
+    pub(crate) html: bool,
+    /// Only this table, may be repeated.
+    #[arg(long = "table", value_name = "NAME")]
+    pub(crate) tables: Vec<String>,
+    /// At most so many rows of each table, 0 for all; by default 20, on a page 200, else all.
+    #[arg(long, value_name = "N")]
+    pub(crate) rows: Option<usize>,
+    /// Mail logs, also compressed (.gz, .zst) or exported by the journal; standard input when left
+    /// out, or for "-". Several are read side by side in the order of their times.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// What is reported on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SourceArgument {
+    /// Mail logs.
+    Logs,
+    /// What the running server remembers.
+    Memory,
+    /// Both, and where they differ.
+    Both,
+}
+
+/// How clients, senders and recipients are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IdentityArgument {
+    /// By networks, and senders without what changes from mail to mail.
+    Native,
+    /// As Postgrey knows them.
+    Postgrey,
+    /// As Postgrey knows them with --lookup-by-host.
+    PostgreyByHost,
+    /// As milter-greylist knows them.
     MilterGreylist,
 }
 

@@ -13,6 +13,7 @@ mod postgrey;
 mod postgreyreport;
 mod refusal;
 mod reload;
+mod report;
 mod serve;
 mod status;
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Ask(arguments) => ask::run(&arguments),
         Command::Entries(arguments) => entries::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::FilterOpensmtpd(arguments) => filter_opensmtpd::run(&arguments),
         Command::Generate(what) => generate(&what),

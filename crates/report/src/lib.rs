@@ -5,14 +5,35 @@
 //! one file for each dialect; what is kept of it is bounded and has a name.
 #![warn(missing_docs)]
 
+mod delivery;
+mod dialect;
+mod entry;
 mod fatal;
+mod findings;
+mod groups;
+mod intake;
+mod journal;
 mod layout;
+mod ledger;
 mod lines;
 mod postfix;
+mod queue;
+mod reader;
+mod render;
+mod sighting;
+mod stamp;
 mod success;
+mod table;
 
 pub use fatal::{FatalTriplet, FatalTriplets, TooManyTriplets};
+pub use findings::Sources;
+pub use intake::{Intake, IntakeCounts};
 pub use layout::{Layout, Printer};
+pub use ledger::{Ledger, Period};
 pub use lines::{LINE_MAX, Lines};
 pub use postfix::Deferred;
+pub use reader::Reader;
+pub use render::{to_csv, to_html, to_json, to_text};
+pub use stamp::Stamps;
 pub use success::SuccessAfter;
+pub use table::{Report, Table};

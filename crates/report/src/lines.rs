@@ -8,11 +8,11 @@ use memchr::{memchr, memchr_iter, memrchr};
 /// Source: RFC 5424 §6.1 (2048 octets of a message should be taken).
 pub const LINE_MAX: usize = 64 << 10;
 
-/// The lines of a log that have a word in them. A line longer than [`LINE_MAX`], with the word or
-/// without, is left out and counted.
+/// The lines of a log, all of them or those that have a word in them. A line longer than [`LINE_MAX`],
+/// with the word or without, is left out and counted.
 #[derive(Debug)]
 pub struct Lines {
-    word: Finder<'static>,
+    word: Option<Finder<'static>>,
     /// The beginning of a line whose end has not come.
     begun: Vec<u8>,
     /// What has come of the present line is too long already and was let go.
@@ -25,7 +25,15 @@ impl Lines {
     #[must_use]
     pub fn with(word: &'static [u8]) -> Self {
         Self {
-            word: Finder::new(word),
+            word: Some(Finder::new(word)),
+            ..Self::all()
+        }
+    }
+
+    /// All of them; nothing has come yet.
+    pub(crate) fn all() -> Self {
+        Self {
+            word: None,
             begun: Vec::new(),
             leaving_out: false,
             too_long: 0,
@@ -47,7 +55,7 @@ impl Lines {
             whole = &whole[end + 1..];
         }
         // Most lines lack the word: it is searched for across them.
-        while let Some(at) = self.word.find(whole) {
+        while let Some(at) = self.find(whole) {
             let start = memrchr(b'\n', &whole[..at]).map_or(0, |end| end + 1);
             self.pass_over(&whole[..start]);
             let line = &whole[start..];
@@ -70,6 +78,14 @@ impl Lines {
     #[must_use]
     pub fn too_long(&self) -> u64 {
         self.too_long
+    }
+
+    /// Where the next line that counts has something.
+    fn find(&self, lines: &[u8]) -> Option<usize> {
+        match &self.word {
+            Some(word) => word.find(lines),
+            None => (!lines.is_empty()).then_some(0),
+        }
     }
 
     /// Counts the lines that are too long among whole ones.
@@ -110,7 +126,7 @@ impl Lines {
             return;
         }
         let line = std::mem::take(&mut self.begun);
-        if self.word.find(&line).is_some() {
+        if self.word.is_none() || self.find(&line).is_some() {
             each(&line);
         }
         self.begun = line;

@@ -1,0 +1,116 @@
+//! `greylatch report`: what mail logs tell of greylisting, as tables, JSON, CSV or a page.
+
+mod logs;
+mod moment;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use greylatch_core::{IdentityRules, School, Timestamp};
+use greylatch_report::{
+    Ledger, Period, Reader, Report, Sources, Table, to_csv, to_html, to_json, to_text,
+};
+use greylatch_server::{Config, Identity, clock};
+
+pub(crate) use self::moment::Moment;
+use crate::arguments::{IdentityArgument, ReportArguments, SourceArgument};
+use crate::serve;
+
+pub(crate) fn run(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
+    let config = serve::configuration(arguments.control.config.as_deref())?;
+    let identity = identity(arguments.identity, &config);
+    let now = clock::now();
+    let moment =
+        |moment: &Option<Moment>| moment.as_ref().map(|moment| moment.before(now)).transpose();
+    let period = Period {
+        since: moment(&arguments.since)?,
+        until: moment(&arguments.until)?,
+    };
+    let mut ledger = Ledger::new(identity, period);
+    let mut reader = Reader::new(&arguments.greylist_text);
+    let mut sources = Sources::default();
+    if arguments.from != SourceArgument::Memory {
+        sources = logs::read(&arguments.files, now, &mut reader, &mut ledger)?;
+    }
+    let mut report = ledger.report(&reader, &sources);
+    choose(&mut report, &arguments.tables)?;
+    print(&report, arguments)?;
+    Ok(if sources.broken > 0 {
+        crate::exit::UNAVAILABLE.into()
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn identity(wanted: Option<IdentityArgument>, config: &Config) -> IdentityRules {
+    let by_milter = config.lists.greylist_conf.is_some();
+    let school = match (wanted, config.greylist.identity) {
+        (Some(IdentityArgument::MilterGreylist), _) => School::MilterGreylist,
+        (Some(IdentityArgument::Postgrey), _) => School::Postgrey { by_host: false },
+        (Some(IdentityArgument::PostgreyByHost), _) => School::Postgrey { by_host: true },
+        (Some(IdentityArgument::Native), _) => School::Native,
+        (None, Identity::Native) if by_milter => School::MilterGreylist,
+        (None, Identity::Native) => School::Native,
+        (None, Identity::Postgrey) => School::Postgrey { by_host: false },
+        (None, Identity::PostgreyByHost) => School::Postgrey { by_host: true },
+    };
+    IdentityRules {
+        school,
+        ipv4_prefix: config.greylist.ipv4_prefix,
+        ipv6_prefix: config.greylist.ipv6_prefix,
+    }
+}
+
+/// Leaves only the tables that are wanted, in the order in which they were named.
+fn choose(report: &mut Report, wanted: &[String]) -> anyhow::Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = report.tables.iter().map(|table| table.name).collect();
+    let find = |name: &String| -> anyhow::Result<Table> {
+        let found = report.tables.iter().find(|table| table.name == name);
+        let table = found.with_context(|| {
+            format!(
+                "there is no table \"{name}\"; there are {}",
+                names.join(", ")
+            )
+        })?;
+        Ok(table.clone())
+    };
+    let tables = wanted.iter().map(find).collect::<anyhow::Result<_>>()?;
+    report.tables = tables;
+    Ok(())
+}
+
+/// Rows of a table in a terminal or mail, and on a page, when it is not said how many.
+const ROWS: usize = 20;
+const PAGE_ROWS: usize = 200;
+
+fn print(report: &Report, arguments: &ReportArguments) -> anyhow::Result<()> {
+    let when = |at: Timestamp| clock::local(at, "%Y-%m-%d %H:%M:%S");
+    let text = if arguments.json {
+        to_json(report)
+    } else if arguments.csv {
+        to_csv(csv_table(report)?)
+    } else if arguments.html {
+        to_html(report, arguments.rows.unwrap_or(PAGE_ROWS), &when)
+    } else {
+        to_text(report, arguments.rows.unwrap_or(ROWS), &when)
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads may have read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("cannot print the report"),
+    }
+}
+
+fn csv_table(report: &Report) -> anyhow::Result<&Table> {
+    match report.tables.as_slice() {
+        [table] => Ok(table),
+        tables => match tables.iter().find(|table| table.name == "never-came-back") {
+            Some(table) => Ok(table),
+            None => bail!("--csv prints one table; name it with --table"),
+        },
+    }
+}

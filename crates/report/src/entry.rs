@@ -1,0 +1,158 @@
+//! One message of a log, whoever wrote it: when, from which host and program, and what it says.
+//!
+//! What it says is read by the dialects.
+
+use greylatch_core::Timestamp;
+
+use crate::stamp::Stamps;
+
+/// A message of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    /// When it was written, if the line says so.
+    pub(crate) at: Option<Timestamp>,
+    /// The host that wrote it; empty where the line names none.
+    pub(crate) host: &'a [u8],
+    /// The program, without the number of its process; empty where the line names none.
+    pub(crate) program: &'a [u8],
+    /// What it says.
+    pub(crate) message: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// Reads a line: a time, `HOST PROGRAM[PID]: ` or `PROGRAM[PID]: `, and the message. Each of the
+    /// first two may be missing.
+    pub(crate) fn of_line(line: &'a [u8], stamps: &mut Stamps) -> Self {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let (at, rest) = match stamps.read(line) {
+            Some(stamp) => (Some(stamp.at), stamp.rest),
+            None => (None, line),
+        };
+        let (host, program, message) = origin(rest);
+        Self {
+            at,
+            host,
+            program,
+            message,
+        }
+    }
+}
+
+/// The host, the program and what stands behind them.
+fn origin(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    if let Some((program, message)) = program(text) {
+        return (b"", program, message);
+    }
+    let host_end = text.iter().take(HOST_MAX).position(|byte| *byte == b' ');
+    if let Some(end) = host_end
+        && let Some((program, message)) = program(&text[end + 1..])
+    {
+        return (&text[..end], program, message);
+    }
+    (b"", b"", text)
+}
+
+/// `PROGRAM: ` or `PROGRAM[PID]: `, and what stands behind it.
+fn program(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./".contains(byte);
+    let end = text
+        .iter()
+        .take(PROGRAM_MAX)
+        .position(|byte| !is_of_name(byte))?;
+    let (name, behind) = text.split_at(end);
+    let behind = match behind.strip_prefix(b"[") {
+        Some(number) => {
+            let digits = number.iter().take_while(|byte| byte.is_ascii_digit());
+            number[digits.count()..].strip_prefix(b"]")?
+        }
+        None => behind,
+    };
+    let message = behind.strip_prefix(b":")?;
+    // `a:b` is no program, and neither is the address of an IPv6 client.
+    let message = message
+        .strip_prefix(b" ")
+        .or_else(|| message.is_empty().then_some(message))?;
+    (!name.is_empty()).then_some((name, message))
+}
+
+/// The longest names that are looked for. Source: RFC 5424 §6 (HOSTNAME 255, APP-NAME 48; more here,
+/// since a program may be named by its path).
+const HOST_MAX: usize = 256;
+const PROGRAM_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> (bool, String, String, String) {
+        let zone = Box::new(Timestamp);
+        let mut stamps = Stamps::new(Timestamp(1_800_000_000), zone);
+        let entry = Entry::of_line(line.as_bytes(), &mut stamps);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            entry.at.is_some(),
+            text(entry.host),
+            text(entry.program),
+            text(entry.message),
+        )
+    }
+
+    #[test]
+    fn host_and_program_stand_before_the_message_or_not() {
+        for (line, at, host, program, message) in [
+            (
+                "Nov 24 12:00:00 mail postfix/smtpd[15962]: NOQUEUE: reject",
+                true,
+                "mail",
+                "postfix/smtpd",
+                "NOQUEUE: reject",
+            ),
+            (
+                "2026-11-24T12:00:00Z mx.example milter-greylist: x: addr\r",
+                true,
+                "mx.example",
+                "milter-greylist",
+                "x: addr",
+            ),
+            (
+                "<21>Nov 24 02:59:29 postgrey[7639]: action=pass, reason=x",
+                true,
+                "",
+                "postgrey",
+                "action=pass, reason=x",
+            ),
+            (
+                "2026-11-24 12:00:00 H=(mx) [2001:db8::1]: F=<> x",
+                true,
+                "",
+                "",
+                "H=(mx) [2001:db8::1]: F=<> x",
+            ),
+            (
+                "2026-11-24 12:00:00 1abcde-000001-00 <= a@b H=c",
+                true,
+                "",
+                "",
+                "1abcde-000001-00 <= a@b H=c",
+            ),
+            (
+                "2026-11-24T12:00:00.1Z verdict=pass reason=x",
+                true,
+                "",
+                "",
+                "verdict=pass reason=x",
+            ),
+            (
+                "action=pass, reason=x",
+                false,
+                "",
+                "",
+                "action=pass, reason=x",
+            ),
+            ("", false, "", "", ""),
+        ] {
+            let expected = (at, host.into(), program.into(), message.into());
+            assert_eq!(read(line), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! From messages of a log to what they tell: who wrote one is known by the program's name, or where
+//! there is none by how it begins; then its dialect reads it.
+
+use greylatch_core::Timestamp;
+use memchr::memmem;
+
+use crate::dialect::{exim, fields, milter_greylist, postfix, postgrey, sendmail};
+use crate::intake::{Intake, Message};
+use crate::queue::Queue;
+use crate::sighting::Sighting;
+
+/// Who writes a message that may tell something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// A greylister whose lines are decisions: Postgrey, or ours under its own name.
+    Decisions,
+    MilterGreylist,
+    /// A service of Postfix.
+    Postfix(&'static str),
+    Sendmail,
+    Exim,
+}
+
+/// Services of Postfix whose lines count; of those that deliver any will do.
+const SERVICES: [&str; 10] = [
+    "smtpd", "cleanup", "qmgr", "smtp", "lmtp", "local", "virtual", "pipe", "error", "discard",
+];
+
+impl Writer {
+    /// Who writes a message of this program; `None` when it cannot tell anything.
+    pub(crate) fn of(program: &[u8], message: &[u8]) -> Option<Self> {
+        if is_decision(message) {
+            return Some(Self::Decisions);
+        }
+        if program.is_empty() {
+            return if memmem::find(message, b"ACL ").is_some()
+                || message.starts_with(b"(unknown id)")
+            {
+                Some(Self::MilterGreylist)
+            } else {
+                is_of_exim(message).then_some(Self::Exim)
+            };
+        }
+        let name = program.rsplit(|byte| *byte == b'/').next()?;
+        match name {
+            b"milter-greylist" => return Some(Self::MilterGreylist),
+            b"sendmail" | b"sm-mta" => return Some(Self::Sendmail),
+            b"exim" | b"exim4" => return Some(Self::Exim),
+            _ => {}
+        }
+        if name.len() == program.len() {
+            return None;
+        }
+        let service = SERVICES.iter().find(|service| service.as_bytes() == name)?;
+        Some(Self::Postfix(service))
+    }
+}
+
+/// Whether a message begins as a decision line of Postgrey or ours does.
+fn is_decision(message: &[u8]) -> bool {
+    let behind_id = || {
+        let end = message.iter().take(32).position(|byte| *byte == b':');
+        end.is_some_and(|end| message[end..].starts_with(b": action="))
+    };
+    match message.first() {
+        Some(b'{') => memmem::find(message, b"\"verdict\":").is_some(),
+        Some(b'v') => message.starts_with(b"verdict="),
+        Some(b'a') if message.starts_with(b"action=") => true,
+        Some(byte) if byte.is_ascii_alphanumeric() => behind_id(),
+        _ => false,
+    }
+}
+
+fn is_of_exim(message: &[u8]) -> bool {
+    memmem::find(message, b" temporarily rejected RCPT ").is_some()
+        || [
+            &b" <= "[..],
+            b" => ",
+            b" -> ",
+            b" ** ",
+            b" == ",
+            b" Completed",
+        ]
+        .iter()
+        .any(|sign| memmem::find(&message[..message.len().min(48)], sign).is_some())
+}
+
+/// Reads messages, and remembers what is said of one message in several lines.
+pub struct Reader {
+    /// What a reply of a greylister has in it, in lower case.
+    words: Vec<u8>,
+    queue: Queue,
+    told: u64,
+    not_understood: u64,
+}
+
+impl Reader {
+    /// An MTA's reply is a greylister's when it has `words` in it, in whatever case.
+    #[must_use]
+    pub fn new(words: &str) -> Self {
+        Self {
+            words: words.as_bytes().to_ascii_lowercase(),
+            queue: Queue::default(),
+            told: 0,
+            not_understood: 0,
+        }
+    }
+
+    /// How many lines have told something.
+    #[must_use]
+    pub(crate) fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// How many lines begin as decisions do, and cannot be understood.
+    #[must_use]
+    pub(crate) fn not_understood(&self) -> u64 {
+        self.not_understood
+    }
+
+    /// Takes the next message of a log; false when it holds none.
+    pub(crate) fn read(
+        &mut self,
+        log: &mut Intake,
+        mut each: impl FnMut(Timestamp, &Sighting<'_>),
+    ) -> bool {
+        let Some(message) = log.take() else {
+            return false;
+        };
+        let tells = match message.writer {
+            Writer::Decisions => self.decision(&message, &mut each),
+            Writer::MilterGreylist => {
+                tell(milter_greylist::read(message.text), message.at, &mut each)
+            }
+            Writer::Postfix(_) | Writer::Sendmail | Writer::Exim => self.mail(&message, &mut each),
+        };
+        self.told += u64::from(tells);
+        true
+    }
+
+    fn decision(
+        &mut self,
+        message: &Message<'_>,
+        each: &mut impl FnMut(Timestamp, &Sighting<'_>),
+    ) -> bool {
+        let sighting = fields::read(message.text).or_else(|| postgrey::read(message.text));
+        self.not_understood += u64::from(sighting.is_none());
+        tell(sighting, message.at, each)
+    }
+
+    fn mail(
+        &mut self,
+        message: &Message<'_>,
+        each: &mut impl FnMut(Timestamp, &Sighting<'_>),
+    ) -> bool {
+        let words = &self.words;
+        let is_greylisting = |text: &[u8]| has_words(text, words);
+        let (host, at) = (message.host, message.at);
+        let queue = &mut self.queue;
+        let mut give = |line| {
+            queue.read(host, at, line, &mut |at, sighting| each(at, &sighting));
+        };
+        let line = match message.writer {
+            Writer::Postfix(service) => {
+                postfix::read(service.as_bytes(), message.text, is_greylisting)
+            }
+            Writer::Exim => exim::read(exim_message(message.text), is_greylisting),
+            _ => return sendmail::read(message.text, is_greylisting, give).is_some(),
+        };
+        let tells = line.is_some();
+        line.into_iter().for_each(&mut give);
+        tells
+    }
+}
+
+fn tell(
+    sighting: Option<Sighting<'_>>,
+    at: Timestamp,
+    each: &mut impl FnMut(Timestamp, &Sighting<'_>),
+) -> bool {
+    let Some(sighting) = sighting else {
+        return false;
+    };
+    each(at, &sighting);
+    true
+}
+
+/// Whether a reply has words in it, in whatever case.
+fn has_words(text: &[u8], words: &[u8]) -> bool {
+    memmem::find(&text.to_ascii_lowercase(), words).is_some()
+}
+
+/// A message of Exim without what its log selectors and syslog put before it: a time, `[PID] `.
+///
+/// Source: the Exim specification, "Log files" (`log_selector = +pid`, `syslog_timestamp`).
+fn exim_message(text: &[u8]) -> &[u8] {
+    const STAMP: usize = "2026-11-24 12:00:00 ".len();
+    let has_stamp =
+        text.len() > STAMP && text[4] == b'-' && text[13] == b':' && text[0].is_ascii_digit();
+    let text = if has_stamp { &text[STAMP..] } else { text };
+    let Some(number) = text.strip_prefix(b"[") else {
+        return text;
+    };
+    let digits = number.iter().take_while(|byte| byte.is_ascii_digit());
+    number[digits.count()..].strip_prefix(b"] ").unwrap_or(text)
+}
