@@ -7,14 +7,15 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use greylatch_core::{IdentityRules, School, Timestamp};
+use greylatch_core::{IdentityRules, Query, School, Timestamp};
 use greylatch_report::{
-    Ledger, Period, Reader, Report, Sources, Table, to_csv, to_html, to_json, to_text,
+    Ledger, Period, Reader, Remembered, Report, Sources, Table, to_csv, to_html, to_json, to_text,
 };
 use greylatch_server::{Config, Identity, clock};
 
 pub(crate) use self::moment::Moment;
 use crate::arguments::{IdentityArgument, ReportArguments, SourceArgument};
+use crate::control::Control;
 use crate::serve;
 
 pub(crate) fn run(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
@@ -33,7 +34,17 @@ pub(crate) fn run(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
     if arguments.from != SourceArgument::Memory {
         sources = logs::read(&arguments.files, now, &mut reader, &mut ledger)?;
     }
-    let mut report = ledger.report(&reader, &sources);
+    let mut report = match arguments.from {
+        SourceArgument::Memory => Report { tables: Vec::new() },
+        SourceArgument::Logs | SourceArgument::Both => ledger.report(&reader, &sources),
+    };
+    if arguments.from != SourceArgument::Logs {
+        let remembered = remembered(arguments, period)?;
+        report.tables.extend(remembered.report().tables);
+        if arguments.from == SourceArgument::Both {
+            report.tables.push(remembered.differences(&ledger));
+        }
+    }
     choose(&mut report, &arguments.tables)?;
     print(&report, arguments)?;
     Ok(if sources.broken > 0 {
@@ -41,6 +52,17 @@ pub(crate) fn run(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// What the running server remembers.
+fn remembered(arguments: &ReportArguments, period: Period) -> anyhow::Result<Remembered> {
+    let mut remembered = Remembered::new(period);
+    let mut control = Control::open(&arguments.control)?;
+    control.each_record(Query::default(), |record| {
+        remembered.add(record);
+        Ok(())
+    })?;
+    Ok(remembered)
 }
 
 fn identity(wanted: Option<IdentityArgument>, config: &Config) -> IdentityRules {

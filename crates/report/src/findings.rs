@@ -3,6 +3,8 @@
 mod attempts;
 mod waiting;
 
+pub(crate) use waiting::never;
+
 use greylatch_core::{Seconds, Timestamp, Triplet};
 
 use crate::delivery::{Delivery, timestamp};

@@ -13,7 +13,7 @@ use crate::reader::Reader;
 use crate::sighting::{Sighting, Subject, What};
 
 /// Deliveries that are held at most.
-const DELIVERIES_MAX: usize = 4_000_000;
+pub(crate) const DELIVERIES_MAX: usize = 4_000_000;
 
 /// Bytes of the texts of deliveries that are held at most.
 const TEXT_MAX: usize = 1 << 30;

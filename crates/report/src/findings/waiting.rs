@@ -33,7 +33,12 @@ pub(super) fn never_by(groups: &AllGroups) -> [Table; 4] {
     ]
 }
 
-fn never(name: &'static str, title: &'static str, head: &'static str, groups: &Groups) -> Table {
+pub(crate) fn never(
+    name: &'static str,
+    title: &'static str,
+    head: &'static str,
+    groups: &Groups,
+) -> Table {
     let mut table = Table::new(
         name,
         title,
