@@ -6,6 +6,7 @@
 //! an answer is expected, it is either written in a test or given by the real
 //! Postgrey beside ours.
 
+mod browser;
 mod clock;
 mod dev_log;
 mod dice;
@@ -49,6 +50,7 @@ mod stream;
 mod traffic;
 mod universe;
 
+pub use browser::opened_in_chromium;
 pub use clock::{Clock, EPISODE_START};
 pub use dev_log::{DevLog, LogLine};
 pub use differential::{Allowed, Outcome, Trial, compare};

@@ -34,6 +34,7 @@
 //! - `exim4-daemon-light`, `greylistd`: see `conformance/src/exim.rs`.
 //! - `opensmtpd`: see `conformance/src/opensmtpd.rs`.
 //! - `miltertest`: `ROOT/usr/bin/miltertest`.
+//! - `chromium-headless-shell`: see `conformance/src/browser.rs`.
 //!
 //! Those that are no Debian packages are in `registries.rs`.
 //!
@@ -174,6 +175,43 @@ const PEERS: &[Peer] = &[
         name: "miltertest",
         also: &[],
         without: &[],
+        release: None,
+    },
+    Peer {
+        name: "chromium-headless-shell",
+        also: &[],
+        // It draws by processor and starts nothing.
+        without: &[
+            "libdrm-*",
+            "libedit2",
+            "libelf1",
+            "libfontenc1",
+            "libgl1",
+            "libgl1-mesa-dri",
+            "libglvnd0",
+            "libglx*",
+            "libice6",
+            "libicu*",
+            "libllvm*",
+            "libpciaccess0",
+            "libsensors*",
+            "libsm6",
+            "libxaw7",
+            "libxft2",
+            "libxinerama1",
+            "libxkbfile1",
+            "libxml2",
+            "libxmu*",
+            "libxt6",
+            "libxtst6",
+            "libxv1",
+            "libxxf86*",
+            "libz3-4",
+            "lsb-base",
+            "sysvinit-utils",
+            "x11-*",
+            "xdg-utils",
+        ],
         release: None,
     },
     Peer {

@@ -128,6 +128,40 @@ svg rect { fill: var(--bar); }
 mod tests {
     use super::*;
 
+    /// How much two colours, `#rrggbb`, differ in brightness.
+    ///
+    /// Source: WCAG 2.2, "relative luminance" and "contrast ratio".
+    fn contrast(one: &str, other: &str) -> f64 {
+        let part = |text: &str, start: usize| {
+            let part = u8::from_str_radix(&text[start..start + 2], 16).expect("a colour");
+            let part = f64::from(part) / 255.0;
+            if part <= 0.04045 {
+                part / 12.92
+            } else {
+                ((part + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        let luminance =
+            |text: &str| 0.2126 * part(text, 1) + 0.7152 * part(text, 3) + 0.0722 * part(text, 5);
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn letters_and_bars_stand_out_by_brightness_in_light_and_dark() {
+        let colours = |name: &str| -> Vec<&str> {
+            let mark = format!("--{name}: ");
+            HEAD.split(&mark).skip(1).map(|text| &text[..7]).collect()
+        };
+        let (ink, paper, bars) = (colours("ink"), colours("paper"), colours("bar"));
+        assert_eq!((ink.len(), paper.len(), bars.len()), (2, 2, 2));
+        for scheme in 0..2 {
+            // WCAG 2.2, success criteria 1.4.6 and 1.4.11.
+            assert!(contrast(ink[scheme], paper[scheme]) >= 7.0);
+            assert!(contrast(bars[scheme], paper[scheme]) >= 3.0);
+        }
+    }
+
     #[test]
     fn what_comes_from_outside_is_no_markup() {
         let mut table = Table::new("t", "Title & more", "note <x>", &[("a", "A"), ("b", "B")]);
