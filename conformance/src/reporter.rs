@@ -25,8 +25,10 @@ pub enum Reporter {
 pub struct Reported {
     /// Lines of standard output, those of one address sorted.
     pub lines: Vec<String>,
-    /// Lines of standard error, without the places in a script.
+    /// Lines of standard error, without the places in a script and without our note.
     pub complaints: Vec<String>,
+    /// What ours notes at the end about those that the original may be wrong about.
+    pub note: Option<String>,
     /// The exit code; none when it was killed.
     pub code: Option<i32>,
 }
@@ -75,9 +77,13 @@ impl Reporter {
         let output = command.output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let complaints = text(&output.stderr);
+        let mut complaints: Vec<String> = complaints.lines().map(without_place).collect();
+        let is_note = |line: &mut String| self == Self::Greylatch && line.starts_with("NOTE: ");
+        let note = complaints.pop_if(is_note);
         Ok(Reported {
             lines: sorted(&text(&output.stdout)),
-            complaints: complaints.lines().map(without_place).collect(),
+            complaints,
+            note,
             code: output.status.code(),
         })
     }
@@ -86,7 +92,8 @@ impl Reporter {
 impl Reported {
     /// What this one says and `other` does not, and the other way round: a few lines for people.
     pub fn difference(&self, other: &Self) -> Option<String> {
-        if self == other {
+        let seen = |one: &Self| (one.lines.clone(), one.complaints.clone(), one.code);
+        if seen(self) == seen(other) {
             return None;
         }
         let lines = |one: &Self, two: &Self| {

@@ -92,6 +92,12 @@ fn ours_reports_as_the_original_does() -> Result<()> {
             let original = host.report(Reporter::Original, options)?;
             let ours = host.report(Reporter::Greylatch, options)?;
             lines += original.lines.len();
+            // What is printed has pools in it unless they are left out, or nothing is printed.
+            match *options {
+                "" | "--tab" => ensure!(ours.note.is_some(), "{options:?}: no note"),
+                "--version" | "--dbdir=missing" => ensure!(ours.note.is_none(), "{ours:?}"),
+                _ => {}
+            }
             if let Some(difference) = original.difference(&ours) {
                 differences.push(format!("{}, {options:?}: {difference}", kind.name));
             }

@@ -66,7 +66,13 @@ fn report(words: &[String]) -> Result<ExitCode, Refusal> {
         say(&remark);
     }
     // Whoever reads may have read enough.
-    let _ = print(&triplets, &layout(&options), questions);
+    let doubtful = print(&triplets, &layout(&options), questions).unwrap_or(0);
+    if doubtful > 0 {
+        say(&format!(
+            "NOTE: {doubtful} of these are of clients without a confirmed name or with one of a pool, or of \
+             senders with a BATV tag, and may have come through; \"greylatch report\" tells who did"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -221,11 +227,13 @@ fn questions(options: &Options) -> Result<Option<Questions>, Refusal> {
     }
 }
 
+/// Prints them, and gives how many of them are doubtful.
 fn print(
     triplets: &FatalTriplets,
     layout: &Layout,
     mut questions: Option<Questions>,
-) -> io::Result<()> {
+) -> io::Result<u64> {
+    let mut doubtful = 0;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut printer = Printer::new(layout);
     let mut text = Vec::new();
@@ -239,11 +247,13 @@ fn print(
             }
             None => "",
         };
+        doubtful += u64::from(triplet.is_doubtful());
         text.clear();
         printer.print(&mut text, &triplet, checked);
         out.write_all(&text)?;
     }
-    out.flush()
+    out.flush()?;
+    Ok(doubtful)
 }
 
 fn say(message: &str) {

@@ -258,6 +258,13 @@ impl<'a> FatalTriplet<'a> {
         self.field(2)
     }
 
+    /// Whether the original may be wrong about it: the client's name hid its network, so that only its
+    /// full address was looked for, or the sender has a BATV tag, which is another with each mail.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        !self.by_network || self.sender().starts_with(b"prvs=")
+    }
+
     /// How often it was deferred.
     pub(crate) fn tries(&self) -> u32 {
         self.tries
@@ -452,6 +459,21 @@ mod tests {
                 "one 1 192.0.2.10 unknown passed@b bob@example.org false",
             ]
         );
+    }
+
+    #[test]
+    fn what_the_original_may_be_wrong_about_is_doubtful() {
+        let mut triplets = FatalTriplets::new();
+        for (name, sender) in [
+            ("mx.x", "a@b"),
+            ("unknown", "c@b"),
+            ("h2-10.x", "d@b"),
+            ("mx.x", "prvs=1234567890=e@b"),
+        ] {
+            count(&mut triplets, "", [name, "192.0.2.10"], sender);
+        }
+        let doubtful: Vec<bool> = triplets.fatal().map(|one| one.is_doubtful()).collect();
+        assert_eq!(doubtful, [false, true, true, true]);
     }
 
     #[test]
