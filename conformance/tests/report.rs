@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use conformance::{KnownFates, Lost, Native, greylatch_binary, scratch_folder, unix_now};
+use conformance::{KnownFates, Lost, Native, greylatch_binary, scratch_folder, shipped, unix_now};
 use serde_json::Value;
 
 /// What the server is told; its rules of identity are the default.
@@ -295,4 +295,51 @@ fn postgreys_log_is_reported_by_its_identities() -> Result<()> {
         assert_eq!(rows, Some(never), "{words:?}");
     }
     Ok(())
+}
+
+#[test]
+fn the_daily_mail_that_is_shipped_is_a_mail_with_yesterdays_report() -> Result<()> {
+    let folder = scratch_folder()?;
+    let yesterday = start()? + 3_600;
+    let log = deferrals(0..3).replace("2026-11-24T12", &format!("{}T01", date(yesterday)?));
+    fs::write(folder.path().join("log"), log)?;
+    let unit = shipped("systemd/greylatch-report.service")?;
+    let line = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart=/bin/sh -c "));
+    let script = line.context("no script")?.trim_matches('\'');
+    // As systemd reads it, with what sends mail replaced by what shows it.
+    let script = script
+        .replace("%%", "%")
+        .replace("$$", "$")
+        .replace("/usr/bin/greylatch", &greylatch_binary()?.to_string_lossy())
+        .replace("/usr/sbin/sendmail -t", "cat");
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(folder.path())
+        .env("TZ", "UTC")
+        .env("REPORT_TO", "root")
+        .env("REPORT_LOGS", "log none")
+        .output()?;
+    let mail = String::from_utf8(output.stdout)?;
+    ensure!(
+        mail.starts_with("To: root\nSubject: Greylisting report of "),
+        "{mail}"
+    );
+    let (head, body) = mail.split_once("\n\n").context("no body")?;
+    ensure!(
+        head.contains("\nContent-Type: text/plain; charset=utf-8\n"),
+        "{head}"
+    );
+    ensure!(body.starts_with("Summary\n"), "{body}");
+    ensure!(body.contains("r2@c"), "{body}");
+    Ok(())
+}
+
+/// The day of a time, `YYYY-MM-DD`, by date(1).
+fn date(at: i64) -> Result<String> {
+    let output = Command::new("date")
+        .args(["--utc", "+%F", "--date", &format!("@{at}")])
+        .output()?;
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }
