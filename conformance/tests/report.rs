@@ -297,6 +297,58 @@ fn postgreys_log_is_reported_by_its_identities() -> Result<()> {
     Ok(())
 }
 
+/// What became of each recipient by the other configuration, `OUTCOME WAIT` or `same`.
+fn what_if(configuration: &str, folder: &Path) -> Result<Vec<String>> {
+    fs::write(folder.join("other.toml"), configuration)?;
+    let told = report_json(&["--what-if", "other.toml", "log"], folder)?;
+    let rows = told["what-if-changes"].as_array().context("a table")?;
+    let each = |recipient: &str| {
+        let row = rows.iter().find(|row| row["recipient"] == recipient);
+        row.map_or("same".to_owned(), |row| {
+            let other = row["other"].as_str().unwrap_or_default();
+            format!("{other} {}", row["other_wait_s"])
+        })
+    };
+    Ok(["r0@c", "r1@c", "r2@c"].map(each).to_vec())
+}
+
+#[test]
+fn the_attempts_of_a_log_are_judged_by_another_configuration() -> Result<()> {
+    let folder = scratch_folder()?;
+    let early = "greylist, reason=early-retry (200s missing)";
+    // One comes back too early and then in time, one in time, one never.
+    let log = deferrals(0..3)
+        + &lines(early, 0..1, 100)
+        + &lines("pass, reason=triplet found, delay=301", 0..2, 301);
+    fs::write(folder.path().join("log"), log)?;
+    let shorter = what_if("greylist.delay = \"60s\"\n", folder.path())?;
+    assert_eq!(shorter, ["waited 100", "same", "same"]);
+    let longer = what_if("greylist.delay = \"10m\"\n", folder.path())?;
+    assert_eq!(longer, ["still waiting null", "still waiting null", "same"]);
+    let rules = "[[rule]]\nrecipient = [\"r0@c\"]\nthen = \"exempt\"\n\
+                 [[rule]]\nrecipient = [\"r2@c\"]\nthen = \"refuse\"\n";
+    let ruled = what_if(
+        &format!("greylist.delay = \"300s\"\n{rules}"),
+        folder.path(),
+    )?;
+    assert_eq!(ruled, ["at once null", "same", "refused null"]);
+    let told = report_json(&["--what-if", "other.toml", "log"], folder.path())?;
+    let figures: Vec<[&Value; 2]> = told["what-if"]
+        .as_array()
+        .context("a table")?
+        .iter()
+        .take(3)
+        .map(|row| [&row["logged"], &row["other"]])
+        .collect();
+    // Passed, deferred, refused: as logged, and by the other.
+    let expected = [[2, 4], [4, 1], [0, 1]].map(|pair| pair.map(Value::from));
+    assert_eq!(
+        figures,
+        expected.each_ref().map(|[one, other]| [one, other])
+    );
+    Ok(())
+}
+
 #[test]
 fn the_daily_mail_that_is_shipped_is_a_mail_with_yesterdays_report() -> Result<()> {
     let folder = scratch_folder()?;

@@ -192,6 +192,9 @@ pub(crate) struct ReportArguments {
     /// What is reported on.
     #[arg(long, value_name = "SOURCE", default_value = "logs")]
     pub(crate) from: SourceArgument,
+    /// Judge the attempts of the logs once more, by this configuration file, and show both side by side.
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub(crate) what_if: Option<PathBuf>,
     /// Report deliveries whose first attempt is not older: 2026-11-24, "2026-11-24 12:00", today,
     /// yesterday, or how long ago, such as 7d.
     #[arg(long, value_name = "TIME")]

@@ -4,14 +4,16 @@ mod logs;
 mod moment;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use greylatch_core::{IdentityRules, Query, School, Timestamp};
+use greylatch_core::{Attempt, Field, IdentityRules, Query, School, Timestamp};
 use greylatch_report::{
-    Ledger, Period, Reader, Remembered, Report, Sources, Table, to_csv, to_html, to_json, to_text,
+    Ledger, Period, Reader, Remembered, Replayed, Report, Sources, Table, WhatIf, to_csv, to_html,
+    to_json, to_text,
 };
-use greylatch_server::{Config, Identity, clock};
+use greylatch_server::{Config, Identity, Rehearsal, clock};
 
 pub(crate) use self::moment::Moment;
 use crate::arguments::{IdentityArgument, ReportArguments, SourceArgument};
@@ -28,30 +30,79 @@ pub(crate) fn run(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
         since: moment(&arguments.since)?,
         until: moment(&arguments.until)?,
     };
-    let mut ledger = Ledger::new(identity, period);
+    let asked = Asked {
+        identity,
+        period,
+        now,
+    };
+    let (mut report, is_whole) = match &arguments.what_if {
+        Some(other) => what_if(arguments, &asked, other)?,
+        None => told(arguments, &asked)?,
+    };
+    choose(&mut report, &arguments.tables)?;
+    print(&report, arguments)?;
+    Ok(if is_whole {
+        ExitCode::SUCCESS
+    } else {
+        crate::exit::UNAVAILABLE.into()
+    })
+}
+
+/// How it is reported.
+struct Asked {
+    identity: IdentityRules,
+    period: Period,
+    now: Timestamp,
+}
+
+/// The report on logs and memory, and whether the logs were read whole.
+fn told(arguments: &ReportArguments, asked: &Asked) -> anyhow::Result<(Report, bool)> {
+    let mut ledger = Ledger::new(asked.identity, asked.period);
     let mut reader = Reader::new(&arguments.greylist_text);
+    let mut report = Report { tables: Vec::new() };
     let mut sources = Sources::default();
     if arguments.from != SourceArgument::Memory {
-        sources = logs::read(&arguments.files, now, &mut reader, &mut ledger)?;
+        sources = logs::read(&arguments.files, asked.now, |log| {
+            ledger.take(&mut reader, log);
+        })?;
+        report = ledger.report(&reader, &sources);
     }
-    let mut report = match arguments.from {
-        SourceArgument::Memory => Report { tables: Vec::new() },
-        SourceArgument::Logs | SourceArgument::Both => ledger.report(&reader, &sources),
-    };
     if arguments.from != SourceArgument::Logs {
-        let remembered = remembered(arguments, period)?;
+        let remembered = remembered(arguments, asked.period)?;
         report.tables.extend(remembered.report().tables);
         if arguments.from == SourceArgument::Both {
             report.tables.push(remembered.differences(&ledger));
         }
     }
-    choose(&mut report, &arguments.tables)?;
-    print(&report, arguments)?;
-    Ok(if sources.broken > 0 {
-        crate::exit::UNAVAILABLE.into()
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok((report, sources.broken == 0))
+}
+
+/// The attempts of the logs, judged once more by another configuration.
+fn what_if(
+    arguments: &ReportArguments,
+    asked: &Asked,
+    other: &Path,
+) -> anyhow::Result<(Report, bool)> {
+    let config = serve::configuration(Some(other))?;
+    let mut rehearsal = Rehearsal::new(&config, Some(other))?;
+    let mut what_if = WhatIf::new(asked.identity, asked.period);
+    let mut reader = Reader::new(&arguments.greylist_text);
+    let sources = logs::read(&arguments.files, asked.now, |log| {
+        what_if.take(&mut reader, log, |replayed| {
+            rehearsal.judge(attempt(replayed), replayed.at).decision
+        });
+    })?;
+    rehearsal.finish();
+    Ok((what_if.report(), sources.broken == 0))
+}
+
+fn attempt(replayed: &Replayed<'_>) -> Attempt {
+    let mut attempt = Attempt::new();
+    attempt.set(Field::ClientAddress, replayed.client);
+    attempt.set(Field::ClientName, replayed.name);
+    attempt.set(Field::Sender, replayed.sender);
+    attempt.set(Field::Recipient, replayed.recipient);
+    attempt
 }
 
 /// What the running server remembers.

@@ -88,6 +88,14 @@ impl Ledger {
         }
     }
 
+    /// An empty one whose hashes are the same.
+    pub(crate) fn like(&self) -> Self {
+        Self {
+            hashers: self.hashers.clone(),
+            ..Self::new(self.identity, self.period)
+        }
+    }
+
     /// Takes the next message that a log holds; false when it holds none.
     pub fn take(&mut self, reader: &mut Reader, log: &mut Intake) -> bool {
         reader.read(log, |at, sighting| self.tell(at, sighting))
@@ -270,7 +278,7 @@ impl Ledger {
         })
     }
 
-    fn form(&self, subject: &Subject<'_>) -> Option<Triplet> {
+    pub(crate) fn form(&self, subject: &Subject<'_>) -> Option<Triplet> {
         if !subject.words.is_empty() {
             return Some(self.identity.opaque(&subject.words));
         }

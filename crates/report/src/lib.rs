@@ -25,6 +25,7 @@ mod sighting;
 mod stamp;
 mod success;
 mod table;
+mod whatif;
 
 pub use fatal::{FatalTriplet, FatalTriplets, TooManyTriplets};
 pub use findings::Sources;
@@ -39,3 +40,4 @@ pub use render::{to_csv, to_html, to_json, to_text};
 pub use stamp::Stamps;
 pub use success::SuccessAfter;
 pub use table::{Report, Table};
+pub use whatif::{Replayed, WhatIf};

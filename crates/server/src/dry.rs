@@ -3,22 +3,17 @@
 
 use std::path::Path;
 
-use greylatch_core::{Answer, Attempt, Explanation, Field, Request, Seconds};
+use greylatch_core::{Attempt, Explanation, Seconds};
 use greylatch_rules::Source;
-use greylatch_store::Keying;
-use tokio::runtime;
-use tokio::sync::mpsc;
 
-use crate::backend;
 use crate::clock;
-use crate::config::{Config, LogLevel};
-use crate::daemon;
-use crate::desk::Visitor;
-use crate::launch::{StartError, source};
+use crate::config::Config;
+use crate::launch::StartError;
 use crate::lists::{ListFiles, Remark};
 use crate::log::LogQueue;
 use crate::observe::Observer;
 use crate::web;
+use crate::rehearsal::Rehearsal;
 
 /// What a configuration comes to.
 pub struct Review {
@@ -52,46 +47,13 @@ pub fn look_dry(
     attempt: &Attempt,
     later: Option<Seconds>,
 ) -> Result<Explanation, StartError> {
-    let mut config = config.clone();
-    config.store.url = Some("memory:".into());
-    config.log.level = LogLevel::Quiet;
-    config.policy.test_time = true;
-    let (queue, writer) = LogQueue::start(&config.log)?;
-    let (rulebook, _) = ListFiles::default().rulebook(&config, &source(path));
-    // What keys are made with makes no difference to an empty memory.
-    let backend = backend::open(&config, Keying::Plain)?;
-    let observer = Observer::new(&config, queue);
-    // Nobody asks this desk for a reload.
-    let (reload, _) = mpsc::channel(1);
-    let desk = daemon::desk(&config, rulebook, backend, observer, reload);
-    desk.memory_is_whole();
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let answer = runtime.block_on(async {
-        let now = clock::now();
-        let mut retry = attempt.clone();
-        retry.set(Field::TestTime, now.0.to_string().as_bytes());
-        let mut visitor = Visitor::new("dry");
-        if later.is_some() {
-            desk.answer(&mut visitor, Request::Judge(retry.clone()))
-                .await;
-        }
-        let later = later.unwrap_or(Seconds(0));
-        desk.answer(
-            &mut visitor,
-            Request::Look {
-                attempt: retry.into(),
-                later,
-            },
-        )
-        .await
-    });
-    writer.finish();
-    match answer {
-        Answer::Explained(explanation) => Ok(*explanation),
-        other => {
-            unreachable!("a look is explained, and a store in memory does not fail: {other:?}")
-        }
+    let mut rehearsal = Rehearsal::new(config, path)?;
+    let now = clock::now();
+    if later.is_some() {
+        rehearsal.judge(attempt.clone(), now);
     }
+    let later = later.unwrap_or(Seconds(0));
+    let explanation = rehearsal.look(attempt.clone(), now, later);
+    rehearsal.finish();
+    Ok(explanation)
 }

@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Context, bail, ensure};
 use flate2::bufread::MultiGzDecoder;
 use greylatch_core::Timestamp;
-use greylatch_report::{Intake, Ledger, Reader, Sources, Stamps};
+use greylatch_report::{Intake, Sources, Stamps};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
 
@@ -24,13 +24,12 @@ const BLOCK: usize = 256 << 10;
 /// being told to.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
-/// Reads logs, standard input when there are none, into `ledger`. What cannot be read is told on
-/// standard error and counted.
+/// Reads logs, standard input when there are none; `take` takes one message of the log that has the next.
+/// What cannot be read is told on standard error and counted.
 pub(super) fn read(
     files: &[PathBuf],
     now: Timestamp,
-    reader: &mut Reader,
-    ledger: &mut Ledger,
+    mut take: impl FnMut(&mut Intake),
 ) -> anyhow::Result<Sources> {
     ensure!(
         files.len() <= FILES_MAX,
@@ -57,7 +56,7 @@ pub(super) fn read(
     }
     let mut block = vec![0; BLOCK];
     while let Some(nearest) = nearest(&mut logs, &mut block, &progress) {
-        ledger.take(reader, &mut logs[nearest].intake);
+        take(&mut logs[nearest].intake);
     }
     progress.finish_and_clear();
     for log in &logs {
