@@ -13,7 +13,7 @@ use greylatch_report::{
     Ledger, Period, Reader, Remembered, Replayed, Report, Sources, Table, WhatIf, to_csv, to_html,
     to_json, to_text,
 };
-use greylatch_server::{Config, Identity, Rehearsal, clock};
+use greylatch_server::{Config, Rehearsal, clock, identity_rules};
 
 pub(crate) use self::moment::Moment;
 use crate::arguments::{IdentityArgument, ReportArguments, SourceArgument};
@@ -116,23 +116,16 @@ fn remembered(arguments: &ReportArguments, period: Period) -> anyhow::Result<Rem
     Ok(remembered)
 }
 
+/// As the configuration says, unless the command line says otherwise.
 fn identity(wanted: Option<IdentityArgument>, config: &Config) -> IdentityRules {
-    let by_milter = config.lists.greylist_conf.is_some();
-    let school = match (wanted, config.greylist.identity) {
-        (Some(IdentityArgument::MilterGreylist), _) => School::MilterGreylist,
-        (Some(IdentityArgument::Postgrey), _) => School::Postgrey { by_host: false },
-        (Some(IdentityArgument::PostgreyByHost), _) => School::Postgrey { by_host: true },
-        (Some(IdentityArgument::Native), _) => School::Native,
-        (None, Identity::Native) if by_milter => School::MilterGreylist,
-        (None, Identity::Native) => School::Native,
-        (None, Identity::Postgrey) => School::Postgrey { by_host: false },
-        (None, Identity::PostgreyByHost) => School::Postgrey { by_host: true },
-    };
-    IdentityRules {
-        school,
-        ipv4_prefix: config.greylist.ipv4_prefix,
-        ipv6_prefix: config.greylist.ipv6_prefix,
-    }
+    let rules = identity_rules(config);
+    let school = wanted.map_or(rules.school, |wanted| match wanted {
+        IdentityArgument::Native => School::Native,
+        IdentityArgument::Postgrey => School::Postgrey { by_host: false },
+        IdentityArgument::PostgreyByHost => School::Postgrey { by_host: true },
+        IdentityArgument::MilterGreylist => School::MilterGreylist,
+    });
+    IdentityRules { school, ..rules }
 }
 
 /// Leaves only the tables that are wanted, in the order in which they were named.

@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use greylatch_core::{Reloaded, School, Seconds};
+use greylatch_core::{IdentityRules, Reloaded, School, Seconds};
 use greylatch_proto::{PolicyOptions, UnknownRequest};
 use greylatch_store::{Keying, Store, StoreError};
 use tokio::runtime;
@@ -157,6 +157,22 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
     Ok(())
 }
 
+/// How clients, senders and recipients are known under a configuration.
+#[must_use]
+pub fn identity_rules(config: &Config) -> IdentityRules {
+    let school = match config.greylist.identity {
+        Identity::Native if config.lists.greylist_conf.is_some() => School::MilterGreylist,
+        Identity::Native => School::Native,
+        Identity::Postgrey => School::Postgrey { by_host: false },
+        Identity::PostgreyByHost => School::Postgrey { by_host: true },
+    };
+    IdentityRules {
+        school,
+        ipv4_prefix: config.greylist.ipv4_prefix,
+        ipv6_prefix: config.greylist.ipv6_prefix,
+    }
+}
+
 pub(crate) fn desk(
     config: &Config,
     rulebook: Rulebook,
@@ -164,13 +180,8 @@ pub(crate) fn desk(
     observer: Observer,
     reload: mpsc::Sender<oneshot::Sender<Reloaded>>,
 ) -> Desk {
-    let school = match config.greylist.identity {
-        Identity::Native if config.lists.greylist_conf.is_some() => School::MilterGreylist,
-        Identity::Native => School::Native,
-        Identity::Postgrey => School::Postgrey { by_host: false },
-        Identity::PostgreyByHost => School::Postgrey { by_host: true },
-    };
-    let instances = match school {
+    let identity = identity_rules(config);
+    let instances = match identity.school {
         School::MilterGreylist | School::Native => Instances::large(),
         School::Postgrey { .. } => Instances::as_postgrey(),
     };
@@ -178,7 +189,7 @@ pub(crate) fn desk(
         rulebook: ArcSwap::from_pointee(rulebook),
         store: backend.store,
         observer,
-        settings: DeskSettings::new(config, school, backend.keying),
+        settings: DeskSettings::new(config, identity, backend.keying),
         phrases: Phrases::new(config),
         instances,
         waiting: WaitingNetworks::new(

@@ -80,17 +80,13 @@ pub(crate) struct DeskSettings {
 }
 
 impl DeskSettings {
-    pub(crate) fn new(config: &Config, school: School, keying: Keying) -> Self {
+    pub(crate) fn new(config: &Config, identity: IdentityRules, keying: Keying) -> Self {
         Self {
-            dialect: match school {
+            dialect: match identity.school {
                 School::MilterGreylist | School::Native => AddressDialect::Strict,
                 School::Postgrey { .. } => AddressDialect::Postgrey,
             },
-            identity: IdentityRules {
-                school,
-                ipv4_prefix: config.greylist.ipv4_prefix,
-                ipv6_prefix: config.greylist.ipv6_prefix,
-            },
+            identity,
             keying,
             on_failure: config.store.on_failure,
             learning: config.greylist.mode == Mode::Learn,

@@ -36,6 +36,7 @@ mod waiting;
 mod web;
 
 pub use config::*;
+pub use daemon::identity_rules;
 pub use dry::{Review, look_dry, review};
 pub use facts::Inquirer;
 pub use filter::run_filter;
