@@ -10,10 +10,8 @@ use crate::clock;
 use crate::config::Config;
 use crate::launch::StartError;
 use crate::lists::{ListFiles, Remark};
-use crate::log::LogQueue;
-use crate::observe::Observer;
-use crate::web;
 use crate::rehearsal::Rehearsal;
+use crate::web;
 
 /// What a configuration comes to.
 pub struct Review {

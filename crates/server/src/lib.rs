@@ -46,5 +46,5 @@ pub use listen::ListenError;
 pub use lists::Remark;
 pub use paths::{control_path, store_url};
 pub use privacy::PrivacyError;
-pub use web::WebError;
 pub use rehearsal::Rehearsal;
+pub use web::WebError;
