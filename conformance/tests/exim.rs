@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Clock, Door, EPISODE_START, Exim, EximConfiguration, EximSetup, Plan, Serving, SmtpClient,
-    SmtpReply, free_port, headers, manual_block, scratch_folder, shipped,
+    Clock, Door, EPISODE_START, Exim, EximConfiguration, EximSetup, Newcomer, Plan, Serving,
+    SmtpClient, SmtpReply, free_port, headers, manual_block, scratch_folder, shipped,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -171,32 +171,17 @@ fn within_debians_configuration_it_is_the_same() -> Result<()> {
 /// A newcomer waits and passes; who may relay, is for nobody or for postmaster
 /// is never asked about.
 fn main_job(mut scene: Scene) -> Result<()> {
-    let start = scene.clock.now();
+    let newcomer = Newcomer {
+        sender: "new@sender.example",
+        recipients: &THREE,
+        deferred,
+        taken: |_| taken(),
+    };
     let mut client = scene.connect(NEWCOMER)?;
-    let (first, end) = client.deliver("new@sender.example", &THREE)?;
-    assert_eq!(first, [deferred(60), deferred(60), deferred(60)]);
-    ensure!(end.is_none());
-    scene.clock.set(start + 59)?;
-    let (early, _) = client.deliver("new@sender.example", &THREE)?;
-    assert_eq!(early, [deferred(1), deferred(1), deferred(1)]);
-    scene.clock.set(start + 60)?;
-    let (passed, end) = client.deliver("new@sender.example", &THREE)?;
-    assert_eq!(passed, [taken(), taken(), taken()]);
-    assert_eq!(end.context("a message")?.code, 250);
-    for user in ["bob", "cid", "dan"] {
-        let mailbox = scene.exim.mailbox(user, 1)?;
-        let header = format!(
-            "X-Greylist: delayed 60 seconds by greylatch-{} at mx.example.org; \
-             Tue, 24 Nov 2026 12:01:00 UTC",
-            env!("CARGO_PKG_VERSION")
-        );
-        assert_eq!(headers(&mailbox, "X-Greylist"), [header], "{mailbox}");
-    }
-    // Known now: no waiting and no header.
-    let (known, _) = client.deliver("new@sender.example", &THREE[..1])?;
-    assert_eq!(known, [taken()]);
-    let mailbox = scene.exim.mailbox("bob", 2)?;
-    assert_eq!(headers(&mailbox, "X-Greylist").len(), 1, "{mailbox}");
+    newcomer.waits_and_passes(&mut client, &mut scene.clock, |recipient, count| {
+        let (user, _) = recipient.split_once('@').context("a user")?;
+        scene.exim.mailbox(user, count)
+    })?;
     assert_eq!(scene.questions()?, 10);
 
     let others = [

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    MilterServer, Postfix, PostfixSetup, SmtpClient, SmtpReply, deferred, free_port, headers,
-    manual_block,
+    MilterServer, Newcomer, Postfix, PostfixSetup, SmtpClient, SmtpReply, deferred, free_port,
+    headers, manual_block,
 };
 
 const THREE: [&str; 3] = ["ann@example.org", "bob@example.org", "cid@example.org"];
@@ -101,38 +101,16 @@ fn a_newcomer_waits_at_a_unix_socket_as_well() -> Result<()> {
 
 /// A newcomer waits and passes, also with several messages on one connection.
 fn newcomer(scene: &mut MilterServer, postfix: &Postfix, sender: &str) -> Result<()> {
-    let start = scene.clock.now();
+    let newcomer = Newcomer {
+        sender,
+        recipients: &THREE,
+        deferred,
+        taken: |_| taken(),
+    };
     let mut client = SmtpClient::connect(NEWCOMER, postfix.port())?;
-    let (first, end) = client.deliver(sender, &THREE)?;
-    ensure!(
-        first == [deferred(60), deferred(60), deferred(60)],
-        "{first:?}"
-    );
-    ensure!(end.is_none());
-    scene.clock.set(start + 59)?;
-    let (early, _) = client.deliver(sender, &THREE[..1])?;
-    ensure!(early == [deferred(1)], "{early:?}");
-    scene.clock.set(start + 60)?;
-    let (passed, end) = client.deliver(sender, &THREE)?;
-    ensure!(passed == [taken(), taken(), taken()], "{passed:?}");
-    ensure!(end.is_some_and(|reply| reply.code == 250));
-    for recipient in THREE {
-        let mailbox = postfix.mailbox(recipient, 1)?;
-        let [header] = headers(&mailbox, "X-Greylist")[..] else {
-            anyhow::bail!("{mailbox}");
-        };
-        let expected = format!(
-            "X-Greylist: delayed 60 seconds by greylatch-{} at mx.example.org; ",
-            env!("CARGO_PKG_VERSION")
-        );
-        ensure!(header.starts_with(&expected), "{header}");
-    }
-    // Known now, and on the same connection: no waiting and no header.
-    let (known, _) = client.deliver(sender, &THREE[..1])?;
-    ensure!(known == [taken()], "{known:?}");
-    let mailbox = postfix.mailbox(THREE[0], 2)?;
-    ensure!(headers(&mailbox, "X-Greylist").len() == 1, "{mailbox}");
-    Ok(())
+    newcomer.waits_and_passes(&mut client, &mut scene.clock, |recipient, count| {
+        postfix.mailbox(recipient, count)
+    })
 }
 
 #[test]

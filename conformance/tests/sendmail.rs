@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Door, EPISODE_START, MilterServer, Sendmail, SendmailSetup, SmtpClient, SmtpReply, deferred,
-    free_port, headers, manual_block,
+    Door, EPISODE_START, MilterServer, Newcomer, Sendmail, SendmailSetup, SmtpClient, SmtpReply,
+    deferred, free_port, headers, manual_block,
 };
 
 const THREE: [&str; 3] = ["bob@example.org", "cid@example.org", "dan@example.org"];
@@ -112,33 +112,17 @@ fn taken(recipient: &str) -> SmtpReply {
 #[test]
 fn a_newcomer_waits_and_passes_with_one_header() -> Result<()> {
     let mut scene = Scene::start_at(Door::Unix, "", SendmailSetup::default())?;
-    let start = scene.ours.clock.now();
+    let newcomer = Newcomer {
+        sender: "new@sender.example",
+        recipients: &THREE,
+        deferred,
+        taken,
+    };
     let mut client = scene.connect(NEWCOMER)?;
-    let (first, end) = client.deliver("new@sender.example", &THREE)?;
-    assert_eq!(first, [deferred(60), deferred(60), deferred(60)]);
-    ensure!(end.is_none());
-    scene.ours.clock.set(start + 59)?;
-    let (early, _) = client.deliver("new@sender.example", &THREE)?;
-    assert_eq!(early, [deferred(1), deferred(1), deferred(1)]);
-    scene.ours.clock.set(start + 60)?;
-    let (passed, end) = client.deliver("new@sender.example", &THREE)?;
-    assert_eq!(passed, THREE.map(taken));
-    assert_eq!(end.context("a message")?.code, 250);
-    for user in ["bob", "cid", "dan"] {
-        let mailbox = scene.sendmail.mailbox(user, 1)?;
-        let header = format!(
-            "X-Greylist: delayed 60 seconds by greylatch-{} at mx.example.org; \
-             Tue, 24 Nov 2026 12:01:00 UTC",
-            env!("CARGO_PKG_VERSION")
-        );
-        assert_eq!(headers(&mailbox, "X-Greylist"), [header], "{mailbox}");
-    }
-    // Known now, and on the same connection: no waiting and no header.
-    let (known, _) = client.deliver("new@sender.example", &THREE[..1])?;
-    assert_eq!(known, [taken(THREE[0])]);
-    let mailbox = scene.sendmail.mailbox("bob", 2)?;
-    assert_eq!(headers(&mailbox, "X-Greylist").len(), 1, "{mailbox}");
-    Ok(())
+    newcomer.waits_and_passes(&mut client, &mut scene.ours.clock, |recipient, count| {
+        let (user, _) = recipient.split_once('@').context("a user")?;
+        scene.sendmail.mailbox(user, count)
+    })
 }
 
 #[test]
