@@ -72,7 +72,7 @@ pub use manual::{manual_block, shipped};
 pub use message::Message;
 pub use milter::{Agreed, MilterClient, Offer, packet};
 pub use milter_greylist::MilterGreylist;
-pub use milter_server::{MilterServer, deferred};
+pub use milter_server::{MilterServer, deferred, only_answer};
 pub use miltertest::miltertest;
 pub use name_server::{NameRecord, start_name_server};
 pub use native::Native;

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tempfile::TempDir;
 
 use crate::clock::{Clock, EPISODE_START};
@@ -84,6 +84,27 @@ impl MilterServer {
     pub fn open(&self, client: &str) -> Result<MilterClient> {
         MilterClient::open(&self.inet, Offer::of_version(6), client)
     }
+
+    /// The answer to the only recipient of a message of `client`, on a connection of its own.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn ask(&self, client: &str) -> Result<String> {
+        only_answer(
+            self.open(client)?
+                .envelope("a@x.example", &["b@example.org"])?,
+        )
+    }
+}
+
+/// The answer, where there is only one.
+///
+/// # Errors
+/// When there are others, or none.
+pub fn only_answer(answers: Vec<String>) -> Result<String> {
+    let [answer] =
+        <[String; 1]>::try_from(answers).map_err(|answers| anyhow!("{answers:?} answer one"))?;
+    Ok(answer)
 }
 
 /// What an MTA with its milter says of a recipient who has to wait so long.

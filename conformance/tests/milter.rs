@@ -1,8 +1,8 @@
 //! The milter protocol at the sockets of the running daemon, spoken by an MTA
 //! that does as it likes: what it tells of clients, addresses and messages.
 
-use anyhow::{Context, Result};
-use conformance::{EPISODE_START, MilterClient, MilterServer, Offer};
+use anyhow::Result;
+use conformance::{EPISODE_START, MilterClient, MilterServer, Offer, only_answer};
 
 const VERSIONS: [u32; 5] = [2, 3, 4, 5, 6];
 const CLIENT: &str = "192.0.2.9";
@@ -13,33 +13,9 @@ const HEADER: &str = concat!(
     " at mx.example.org; Tue, 24 Nov 2026 12:01:00 UTC\\x00"
 );
 
-fn start() -> Result<MilterServer> {
-    start_with("", "")
-}
-
-/// With lines of the tables `[listen]` and `[greylist]`.
-fn start_with(listen: &str, greylist: &str) -> Result<MilterServer> {
-    MilterServer::start(listen, greylist)
-}
-
-/// The answer to a message's only recipient, on a connection of its own.
-fn ask(ours: &MilterServer) -> Result<String> {
-    only(
-        ours.open(CLIENT)?
-            .envelope("a@x.example", &["b@example.org"])?,
-    )
-}
-
-fn only(answers: Vec<String>) -> Result<String> {
-    let [answer] = <[String; 1]>::try_from(answers)
-        .ok()
-        .context("one answer")?;
-    Ok(answer)
-}
-
 #[test]
 fn a_newcomer_waits_and_passes_in_every_version_at_either_socket() -> Result<()> {
-    let mut scene = start()?;
+    let mut scene = MilterServer::start("", "")?;
     for (nth, version) in VERSIONS.into_iter().enumerate() {
         for (kind, endpoint) in [("unix", &scene.unix), ("inet", &scene.inet)] {
             scene.clock.set(EPISODE_START)?;
@@ -67,7 +43,7 @@ fn a_newcomer_waits_and_passes_in_every_version_at_either_socket() -> Result<()>
 
 #[test]
 fn nothing_of_a_message_or_a_client_stays_for_the_next() -> Result<()> {
-    let mut scene = start()?;
+    let mut scene = MilterServer::start("", "")?;
     let mut filter = MilterClient::connect(&scene.inet)?;
     filter.negotiate(Offer::of_version(6))?;
     filter.macros('C', &[("{client_resolve}", "OK")])?;
@@ -99,7 +75,7 @@ fn nothing_of_a_message_or_a_client_stays_for_the_next() -> Result<()> {
 
 #[test]
 fn macros_tell_who_does_not_wait() -> Result<()> {
-    let scene = start()?;
+    let scene = MilterServer::start("", "")?;
     let rows = [
         ("nothing", 'M', "", DEFERRED),
         ("a login", 'M', "{auth_authen}=ann", "c"),
@@ -147,7 +123,7 @@ fn macros_tell_who_does_not_wait() -> Result<()> {
 
 #[test]
 fn a_name_counts_only_when_the_mta_has_verified_it() -> Result<()> {
-    let scene = start()?;
+    let scene = MilterServer::start("", "")?;
     let named = "mx.friend.example 192.0.2.9";
     for (client, resolved, expected) in [
         (named, Some("OK"), "c"),
@@ -172,7 +148,7 @@ fn a_name_counts_only_when_the_mta_has_verified_it() -> Result<()> {
 
 #[test]
 fn clients_are_known_however_their_address_is_written() -> Result<()> {
-    let scene = start()?;
+    let scene = MilterServer::start("", "")?;
     let rows: [(&str, &[u8]); 7] = [
         ("127.0.0.1", b"localhost\x004\0\x00127.0.0.1\0"),
         ("::1 of Sendmail", b"localhost\x006\0\0IPv6:::1\0"),
@@ -195,11 +171,11 @@ fn clients_are_known_however_their_address_is_written() -> Result<()> {
 
 #[test]
 fn addresses_are_known_however_they_are_written() -> Result<()> {
-    let mut scene = start()?;
+    let mut scene = MilterServer::start("", "")?;
     let ask = |scene: &MilterServer, sender: &str, recipient: &str| -> Result<String> {
         let mut filter = scene.open(CLIENT)?;
         filter.ask('M', format!("{sender}\0").as_bytes())?;
-        only(filter.ask('R', format!("{recipient}\0").as_bytes())?)
+        only_answer(filter.ask('R', format!("{recipient}\0").as_bytes())?)
     };
     assert_eq!(ask(&scene, "<a@x.example>", "<b@example.org>")?, DEFERRED);
     scene.clock.set(EPISODE_START + 60)?;
@@ -232,8 +208,8 @@ fn a_reply_that_an_mta_would_not_take_is_not_said() -> Result<()> {
         ("a tab\\there", plain),
         ("", "y451 4.7.1 \\x00"),
     ] {
-        let scene = start_with("", &format!("reply = \"{text}\"\n"))?;
-        assert_eq!(ask(&scene)?, expected, "{text:?}");
+        let scene = MilterServer::start("", &format!("reply = \"{text}\"\n"))?;
+        assert_eq!(scene.ask(CLIENT)?, expected, "{text:?}");
     }
     Ok(())
 }
@@ -245,7 +221,7 @@ fn bounces_are_judged_where_the_administrator_says() -> Result<()> {
         ("data", "c", DEFERRED),
         ("exempt", "c", "c"),
     ] {
-        let scene = start_with("", &format!("null_sender = \"{place}\"\n"))?;
+        let scene = MilterServer::start("", &format!("null_sender = \"{place}\"\n"))?;
         let mut filter = scene.open(CLIENT)?;
         for _ in 0..2 {
             assert_eq!(filter.envelope("", &["b@example.org"])?, [at_recipient]);

@@ -9,33 +9,9 @@ use conformance::{Agreed, MilterClient, MilterServer, Offer, packet, wait_for};
 const CLIENT: &str = "192.0.2.9";
 const DEFERRED: &str = "y451 4.7.1 Greylisted, please try again in 60 seconds\\x00";
 
-fn start() -> Result<MilterServer> {
-    start_with("", "")
-}
-
-/// With lines of the tables `[listen]` and `[greylist]`.
-fn start_with(listen: &str, greylist: &str) -> Result<MilterServer> {
-    MilterServer::start(listen, greylist)
-}
-
-/// The answer to a message's only recipient, on a connection of its own.
-fn ask(ours: &MilterServer) -> Result<String> {
-    only(
-        ours.open(CLIENT)?
-            .envelope("a@x.example", &["b@example.org"])?,
-    )
-}
-
-fn only(answers: Vec<String>) -> Result<String> {
-    let [answer] = <[String; 1]>::try_from(answers)
-        .ok()
-        .context("one answer")?;
-    Ok(answer)
-}
-
 #[test]
 fn only_what_was_offered_is_taken() -> Result<()> {
-    let scene = start()?;
+    let scene = MilterServer::start("", "")?;
     let taken = |version, actions, steps| -> Result<Agreed> {
         MilterClient::connect(&scene.inet)?.negotiate(Offer {
             version,
@@ -117,7 +93,7 @@ const SESSION: [(char, &[u8]); 21] = [
 
 #[test]
 fn nothing_is_said_where_no_answer_is_due() -> Result<()> {
-    let scene = start()?;
+    let scene = MilterServer::start("", "")?;
     let newest = Offer::of_version(6);
     let unanswered = 0xF_F080;
     for steps in [newest.steps, newest.steps & !unanswered, NOTHING_OF_USE] {
@@ -157,7 +133,7 @@ fn whole_session() -> Vec<u8> {
 
 #[test]
 fn where_the_stream_is_cut_makes_no_difference() -> Result<()> {
-    let scene = start()?;
+    let scene = MilterServer::start("", "")?;
     let bytes = whole_session();
     let answers = |pieces: [&[u8]; 2]| -> Result<Vec<String>> {
         let mut filter = MilterClient::connect(&scene.unix)?;
@@ -177,7 +153,7 @@ fn where_the_stream_is_cut_makes_no_difference() -> Result<()> {
 
 #[test]
 fn a_packet_that_cannot_be_ends_its_connection_alone() -> Result<()> {
-    let scene = start()?;
+    let scene = MilterServer::start("", "")?;
     let mut bystander = scene.open(CLIENT)?;
     let rows: [(&str, Vec<u8>); 11] = [
         ("no content", vec![0, 0, 0, 0]),
@@ -217,7 +193,7 @@ fn a_packet_that_cannot_be_ends_its_connection_alone() -> Result<()> {
 
 #[test]
 fn the_longest_packet_is_read() -> Result<()> {
-    let scene = start()?;
+    let scene = MilterServer::start("", "")?;
     let mut filter = MilterClient::connect(&scene.inet)?;
     filter.negotiate(Offer {
         steps: NOTHING_OF_USE,
@@ -234,7 +210,7 @@ fn the_longest_packet_is_read() -> Result<()> {
 
 #[test]
 fn commands_out_of_order_are_taken_as_they_come() -> Result<()> {
-    let scene = start()?;
+    let scene = MilterServer::start("", "")?;
     let all = Offer {
         steps: NOTHING_OF_USE,
         ..Offer::of_version(6)
@@ -277,7 +253,7 @@ fn commands_out_of_order_are_taken_as_they_come() -> Result<()> {
 
 #[test]
 fn a_message_may_be_given_up_and_a_session_end_at_any_point() -> Result<()> {
-    let scene = start()?;
+    let scene = MilterServer::start("", "")?;
     for length in 0..=SESSION.len() {
         for end in ['A', 'K', 'Q', '-'] {
             let mut filter = MilterClient::connect(&scene.unix)?;
@@ -307,7 +283,7 @@ fn a_message_may_be_given_up_and_a_session_end_at_any_point() -> Result<()> {
             }
         }
     }
-    assert_eq!(ask(&scene)?, DEFERRED);
+    assert_eq!(scene.ask(CLIENT)?, DEFERRED);
     ensure!(scene.server.stop()?.success());
     Ok(())
 }
@@ -315,7 +291,7 @@ fn a_message_may_be_given_up_and_a_session_end_at_any_point() -> Result<()> {
 #[test]
 fn a_connection_may_be_quiet_but_not_amid_a_packet() -> Result<()> {
     let listen = "request_timeout = \"1s\"\nidle_timeout = \"2s\"\n";
-    let scene = start_with(listen, "")?;
+    let scene = MilterServer::start(listen, "")?;
     let mut quiet = scene.open(CLIENT)?;
     let mut midway = scene.open(CLIENT)?;
     midway.send_bytes(&packet('M', b"<a@x.example>\0")[..9])?;
@@ -333,7 +309,7 @@ fn a_connection_may_be_quiet_but_not_amid_a_packet() -> Result<()> {
 
 #[test]
 fn the_daemon_ends_while_sessions_are_open() -> Result<()> {
-    let scene = start()?;
+    let scene = MilterServer::start("", "")?;
     let mut open = (0..50)
         .map(|_| scene.open(CLIENT))
         .collect::<Result<Vec<_>>>()?;
