@@ -99,14 +99,15 @@ impl Drop for Output {
     }
 }
 
-/// The writing thread; an output that fails is opened anew for the next record.
+/// The writing thread; an output that fails is opened anew for the next record, and keeps what it has.
 fn write_all(to: &StatOutput, records: &Receiver<Vec<u8>>) {
+    let mut to = to.clone();
     let mut output = None;
     let mut told = false;
     for record in records {
         let opened = match output.take() {
             Some(opened) => Ok(opened),
-            None => Output::open(to),
+            None => Output::open(&to).inspect(|_| to = again(&to)),
         };
         let written = opened.and_then(|mut opened| {
             opened.write(&record)?;
@@ -120,6 +121,14 @@ fn write_all(to: &StatOutput, records: &Receiver<Vec<u8>>) {
             }
             Err(_) => {}
         }
+    }
+}
+
+/// How an output is opened that was open before.
+fn again(to: &StatOutput) -> StatOutput {
+    match to {
+        StatOutput::Truncate(path) => StatOutput::Append(path.clone()),
+        other => other.clone(),
     }
 }
 
@@ -161,6 +170,16 @@ mod tests {
         written(&anew, &path, "one\ntwo\n");
         let command = stat(StatOutput::Pipe(format!("tr a-z A-Z > {shown}")));
         written(&command, &path, "ONE\nTWO\n");
+    }
+
+    /// Symptom to be kept away: one record that does not fit empties the file.
+    #[test]
+    fn a_file_that_began_anew_does_not_do_so_twice() {
+        let path = "report".to_owned();
+        let truncated = StatOutput::Truncate(path.clone());
+        assert_eq!(again(&truncated), StatOutput::Append(path));
+        let command = StatOutput::Pipe("cat".into());
+        assert_eq!(again(&command), command);
     }
 
     #[test]
