@@ -36,6 +36,14 @@ impl Haraka {
     /// # Errors
     /// When it is missing, or does not listen within 60 s; the text has its log.
     pub fn start(ini: &str) -> Result<Self> {
+        Self::start_trusting(ini, None)
+    }
+
+    /// The same of one that trusts a certificate of one's own.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_trusting(ini: &str, certificate: Option<&Path>) -> Result<Self> {
         let folder = scratch_folder()?;
         let port = free_port()?;
         lay_out(folder.path(), port, ini)?;
@@ -49,6 +57,9 @@ impl Haraka {
             .current_dir(folder.path())
             // Where `queue/test` writes.
             .env("TMPDIR", folder.path().join("mail"));
+        if let Some(certificate) = certificate {
+            command.env("NODE_EXTRA_CA_CERTS", certificate);
+        }
         let daemon = Daemon::start(command, &folder.path().join("log"))?;
         let mut haraka = Self {
             daemon,

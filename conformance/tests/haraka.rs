@@ -27,6 +27,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What else may take time beside it.
 const SLACK: Duration = Duration::from_secs(3);
 
+/// By what Haraka asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Road {
+    Unix,
+    Tcp,
+    Tls,
+}
+
 /// Haraka asks our daemon, under a clock that the test sets.
 struct Scene {
     haraka: Haraka,
@@ -37,26 +45,48 @@ struct Scene {
 
 impl Scene {
     /// With these lines of `[greylist]`; at a unix socket, or over TCP with a token.
-    fn start(greylist: &str, over_tcp: bool) -> Result<Self> {
+    fn start(greylist: &str, road: Road) -> Result<Self> {
         let folder = scratch_folder()?;
         let clock = Clock::new(folder.path(), EPISODE_START)?;
         let port = free_port()?;
         let tokens = folder.path().join("tokens");
         fs::write(&tokens, format!("check {TOKEN}\n"))?;
+        let test_files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http");
+        let certificate = test_files.join("certificate.pem");
+        let tls = match road {
+            Road::Unix | Road::Tcp => String::new(),
+            Road::Tls => format!(
+                "certificate = \"{}\"\nkey = \"{}\"\n",
+                certificate.display(),
+                test_files.join("key.pem").display()
+            ),
+        };
         let server = Serving::start(&Plan {
             listen: &format!(
                 "http = [\"unix:{}\", \"127.0.0.1:{port}\"]",
                 socket(folder.path()).display()
             ),
             greylist: &format!("hostname = \"mx.example.org\"\n{greylist}"),
-            tables: &format!("{RULES}[http]\ntoken_file = \"{}\"\n", tokens.display()),
+            tables: &format!(
+                "{RULES}[http]\ntoken_file = \"{}\"\n{tls}",
+                tokens.display()
+            ),
             clock: Some(&clock),
             ..Plan::new(folder.path(), &folder.path().join("store"))
         })?;
-        let haraka = Haraka::start(&match over_tcp {
-            true => ini("url", &format!("http://127.0.0.1:{port}\ntoken={TOKEN}"))?,
-            false => ini("socket", &socket(folder.path()).to_string_lossy())?,
-        })?;
+        let url = |scheme| {
+            ini(
+                "url",
+                &format!("{scheme}://127.0.0.1:{port}\ntoken={TOKEN}"),
+            )
+        };
+        let ini = match road {
+            Road::Unix => ini("socket", &socket(folder.path()).to_string_lossy()),
+            Road::Tcp => url("http"),
+            Road::Tls => url("https"),
+        }?;
+        let trusted = (road == Road::Tls).then_some(&*certificate);
+        let haraka = Haraka::start_trusting(&ini, trusted)?;
         Ok(Self {
             haraka,
             server,
@@ -108,9 +138,9 @@ fn reply(code: u16, text: &str) -> SmtpReply {
 }
 
 #[test]
-fn a_new_sender_waits_and_passes_with_one_header_by_either_road() -> Result<()> {
-    for over_tcp in [false, true] {
-        let mut scene = Scene::start("", over_tcp)?;
+fn a_new_sender_waits_and_passes_with_one_header_by_every_road() -> Result<()> {
+    for road in [Road::Unix, Road::Tcp, Road::Tls] {
+        let mut scene = Scene::start("", road)?;
         let deferred = "4.7.1 Greylisted, please try again in 60 seconds";
         assert_eq!(scene.attempt("new@x.example")?, reply(451, deferred));
         scene.clock.set(EPISODE_START + 59)?;
@@ -141,7 +171,7 @@ fn a_new_sender_waits_and_passes_with_one_header_by_either_road() -> Result<()> 
 
 #[test]
 fn two_recipients_who_waited_get_one_header() -> Result<()> {
-    let mut scene = Scene::start("", false)?;
+    let mut scene = Scene::start("", Road::Unix)?;
     let (replies, _) = scene.connect()?.deliver("new@x.example", &[BOB, CID])?;
     assert!(replies.iter().all(|reply| reply.code == 451), "{replies:?}");
     scene.clock.set(EPISODE_START + 61)?;
@@ -153,7 +183,7 @@ fn two_recipients_who_waited_get_one_header() -> Result<()> {
 
 #[test]
 fn unknown_recipients_are_not_asked_about() -> Result<()> {
-    let scene = Scene::start("", false)?;
+    let scene = Scene::start("", Road::Unix)?;
     let (replies, _) = scene
         .connect()?
         .deliver("new@x.example", &["bob@elsewhere.example"])?;
@@ -164,7 +194,7 @@ fn unknown_recipients_are_not_asked_about() -> Result<()> {
 
 #[test]
 fn a_bounce_is_decided_at_data_when_told() -> Result<()> {
-    let mut scene = Scene::start("null_sender = \"data\"\n", false)?;
+    let mut scene = Scene::start("null_sender = \"data\"\n", Road::Unix)?;
     let at_data = |scene: &Scene, recipients: &[&str]| -> Result<SmtpReply> {
         let mut client = scene.connect()?;
         ensure!(client.command("MAIL FROM:<>")?.code == 250, "MAIL");
@@ -190,7 +220,7 @@ fn mail_goes_on_when_the_daemon_is_away_and_is_asked_about_when_it_is_back() -> 
         server,
         clock,
         folder,
-    } = Scene::start("", false)?;
+    } = Scene::start("", Road::Unix)?;
     assert_eq!(attempt(&haraka, "new@x.example")?.code, 451);
     server.stop()?;
     let begun = Instant::now();

@@ -36,14 +36,15 @@ exports.ask_at_rcpt = function (next, connection, rcpt) {
 // A verdict at DATA is for the whole message. Greylatch judges there what it has let go at RCPT by its
 // option `null_sender = "data"`; all else it knows by now.
 exports.ask_at_data = function (next, connection) {
-    const { mail_from, rcpt_to } = connection.transaction
-    if (!mail_from.isNull()) return next()
-    this.ask(next, connection, rcpt_to[0], 'data')
+    const transaction = connection.transaction
+    if (!transaction?.mail_from.isNull()) return next()
+    this.ask(next, connection, transaction.rcpt_to[0], 'data')
 }
 
 exports.ask = function (next, connection, rcpt, stage) {
     const transaction = connection.transaction
-    if (connection.relaying || connection.notes.greylatch_away) return next()
+    // A client that has gone has left nothing to ask about.
+    if (!transaction || connection.relaying || connection.notes.greylatch_away) return next()
     const attempt = this.attempt(connection, rcpt, stage)
     this.post(JSON.stringify(attempt), (error, verdict) => {
         if (error) {
