@@ -5,6 +5,8 @@ mod waiting;
 
 pub(crate) use waiting::never;
 
+use std::net::IpAddr;
+
 use greylatch_core::{Seconds, Timestamp, Triplet};
 
 use crate::delivery::{Delivery, timestamp};
@@ -106,17 +108,17 @@ impl Ledger {
             .iter()
             .filter_map(|delivery| self.case(delivery, end))
             .collect();
-        cases.sort_by(|one, other| {
-            let place = |case: &Case<'_>| {
-                let parsed: Option<std::net::IpAddr> = std::str::from_utf8(case.address)
-                    .ok()
-                    .and_then(|text| text.parse().ok());
-                (parsed.is_none(), parsed)
-            };
-            let texts = |case: &Case<'_>| (case.triplet.joined().to_vec(), case.delivery.first());
-            place(one)
-                .cmp(&place(other))
-                .then_with(|| texts(one).cmp(&texts(other)))
+        // Addresses by their numbers, what is none behind them.
+        cases.sort_by_cached_key(|case| {
+            let text = std::str::from_utf8(case.address).ok();
+            let address = text.and_then(|text| text.parse::<IpAddr>().ok());
+            let first = case.delivery.first();
+            (
+                address.is_none(),
+                address,
+                case.triplet.joined().to_vec(),
+                first,
+            )
         });
         cases
     }

@@ -8,8 +8,10 @@ use greylatch_core::{Seconds, Timestamp};
 
 /// How the times of log lines are understood.
 pub struct Stamps {
-    /// No line is from much later than this.
+    /// No line is from later than this.
     latest: Timestamp,
+    /// The year of that.
+    year: i64,
     /// Which time a local one is; both are seconds since the beginning of 1970, the local one as a
     /// clock on the wall would count them.
     zone: Box<dyn Fn(i64) -> Timestamp>,
@@ -31,8 +33,10 @@ impl Stamps {
     /// the last that is not a day later than `latest`.
     #[must_use]
     pub fn new(latest: Timestamp, zone: Box<dyn Fn(i64) -> Timestamp>) -> Self {
+        let latest = latest.plus(Seconds::DAY);
         Self {
             latest,
+            year: year_of(latest),
             zone,
             known: None,
         }
@@ -60,12 +64,11 @@ impl Stamps {
         text.fraction();
         text.end()?;
         let month = i64::try_from(month).ok()? + 1;
-        let newest = year_of(self.latest.plus(Seconds::DAY));
         // The 29th of February may be eight years back.
         let at = (0..=8).find_map(|back| {
-            let days = days(newest - back, month, day)?;
+            let days = days(self.year - back, month, day)?;
             let at = self.local(days * DAY_S + second);
-            (at <= self.latest.plus(Seconds::DAY)).then_some(at)
+            (at <= self.latest).then_some(at)
         })?;
         Some(Stamp { at, rest: text.0 })
     }
