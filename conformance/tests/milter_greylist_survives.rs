@@ -113,6 +113,8 @@ fn a_mistake_in_an_edited_file_keeps_the_rules_and_is_told() -> Result<()> {
 fn a_hang_up_signal_reads_the_file_again() -> Result<()> {
     let folder = scratch_folder()?;
     let host = start(folder.path(), "racl whitelist default\n")?;
+    // Whoever is answered by it has it running.
+    assert_eq!(host.ask(CLIENT, "a@x.example", "b@y.example")?, "c");
     host.hang_up()?;
     host.wait_for_log("reading lists and rules again")?;
     assert_eq!(host.ask(CLIENT, "a@x.example", "b@y.example")?, "c");
