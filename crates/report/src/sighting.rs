@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use greylatch_core::{Reason, Seconds};
+use memchr::{memchr_iter, memrchr_iter};
 
 /// One attempt, or one message that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,13 +71,14 @@ pub(crate) fn without_brackets(text: &[u8]) -> &[u8] {
 
 /// What stands before the first `mark`, and what stands behind it.
 pub(crate) fn split<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = memchr::memmem::find(text, mark)?;
+    // Marks are short: to look for their first byte costs less than to prepare a search for each.
+    let at = memchr_iter(*mark.first()?, text).find(|at| text[*at..].starts_with(mark))?;
     Some((&text[..at], &text[at + mark.len()..]))
 }
 
 /// What stands before the last `mark`, and what stands behind it.
 pub(crate) fn split_last<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = memchr::memmem::rfind(text, mark)?;
+    let at = memrchr_iter(*mark.first()?, text).find(|at| text[*at..].starts_with(mark))?;
     Some((&text[..at], &text[at + mark.len()..]))
 }
 

@@ -75,10 +75,9 @@ fn first_field(line: &[u8]) -> (&[u8], &[u8]) {
         b", recipient=",
         b", words=",
     ];
-    let starts = marks
-        .iter()
-        .filter_map(|mark| memchr::memmem::find(line, mark));
-    line.split_at(starts.min().unwrap_or(line.len()))
+    let is_mark = |at: &usize| marks.iter().any(|mark| line[*at..].starts_with(mark));
+    let end = memchr::memchr_iter(b',', line).find(is_mark);
+    line.split_at(end.unwrap_or(line.len()))
 }
 
 fn what(action: &[u8], reason: &[u8], age: Option<Seconds>) -> Option<What<'static>> {
