@@ -1,7 +1,7 @@
 //! Mail logs, plain or compressed, read side by side in the order of their times.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -80,6 +80,12 @@ impl Log {
         let name = path.display().to_string();
         let cannot = || format!("cannot read {name}");
         let (bytes, latest): (Box<dyn Read>, Timestamp) = if path == Path::new("-") {
+            if io::stdin().is_terminal() {
+                say(
+                    progress,
+                    "reading a mail log from standard input; files can be named instead",
+                );
+            }
             (Box::new(io::stdin()), now)
         } else {
             let file = File::open(path).with_context(cannot)?;
