@@ -53,7 +53,8 @@ fn a_mistake_keeps_the_old_rules_and_is_told() -> Result<()> {
     ensure!((code, out.as_str()) == (Some(1), ""), "{code:?} {out}");
     ensure!(error.contains(&list.display().to_string()), "{error}");
     ensure!(
-        error.ends_with("greylatch: the old rules stay: the lists, rules or tokens have mistakes\n"),
+        error
+            .ends_with("greylatch: the old rules stay: the lists, rules or tokens have mistakes\n"),
         "{error}"
     );
 

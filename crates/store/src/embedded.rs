@@ -280,6 +280,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_the_journals_hold_is_written_out_after_a_start_without_any_write() {
+        let below = TempDir::new().expect("a directory");
+        let store = Embedded::start(EmbeddedOptions::at(below.path()));
+        let records: Vec<Record> = (0..100).map(|number| record(number, 1_000)).collect();
+        store.put(&records).await.expect("it answers");
+        store.close().await.expect("it closes");
+        let store = Embedded::start(EmbeddedOptions {
+            memtable_bytes: 1_000,
+            ..EmbeddedOptions::at(below.path())
+        });
+        let engine = store.engine().await.expect("it is open");
+        let begun = Instant::now();
+        while engine.keyspace.table_count() == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it is not");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(listed(&store).await, records);
+    }
+
+    #[tokio::test]
     async fn damage_found_while_reading_begins_anew() {
         let below = TempDir::new().expect("a directory");
         let directory = below.path().join("store");

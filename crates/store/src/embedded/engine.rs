@@ -379,7 +379,8 @@ impl Engine {
         if writes.is_empty() {
             return Ok(self.flush.last());
         }
-        let bytes = writes.iter().map(|write| write.bytes.len() + 17).sum();
+        let bytes = writes.iter().map(|write| write.bytes.len() as u64 + 17);
+        let bytes = bytes.sum();
         self.put(writes).map_err(|error| self.fail(error.into()))?;
         for write in writes {
             self.cache.set(write.key, write.new);

@@ -134,6 +134,9 @@ impl Keeping {
             let journals = JournalEnds::of(&self.options.directory)?;
             let engine = Engine::open(&self.options, self.inside_max, orders.clone())?;
             tell_lost(&journals);
+            // What the journals hold is in memory again, and read anew at each start until it is
+            // written out: a process that is killed over and over would take ever longer to open.
+            engine.rotation.wrote(journals.bytes());
             Ok(engine)
         }));
         // fjall meets some damage with a panic.

@@ -56,8 +56,7 @@ impl Rotation {
         }
     }
 
-    pub(super) fn wrote(&self, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(0);
+    pub(super) fn wrote(&self, bytes: u64) {
         self.pending_bytes
             .fetch_add(bytes + ENTRY_OVERHEAD, Ordering::Relaxed);
     }

@@ -26,6 +26,11 @@ impl JournalEnds {
         Ok(Self(ends))
     }
 
+    /// Bytes of text in all of them together.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.iter().map(|(_, end)| end).sum()
+    }
+
     /// The journals that have become shorter, each with the bytes that it lost. To be asked before
     /// anything is written; one that is gone has been read and is no longer needed.
     pub(super) fn lost(&self) -> impl Iterator<Item = (&Path, u64)> {
