@@ -97,7 +97,8 @@ impl HotCache {
     /// again; what is set meanwhile may go into the old table, and the new one has no such key.
     fn grow(&self, full: &Table) {
         let larger = (full.capacity() * GROWTH).min(self.entries_max.load(Ordering::Relaxed));
-        if larger <= full.capacity() {
+        // A limit that rises little by little must not empty it each time.
+        if larger < full.capacity() + full.capacity() / 4 {
             return;
         }
         let Ok(_alone) = self.growing.try_lock() else {
@@ -368,6 +369,13 @@ mod tests {
         cache.raise_limit(10);
         held(0..first * 6);
         assert_eq!(cache.table.load().capacity(), FIRST_ENTRIES * 4);
+        cache.raise_limit(first * 4 + first / 2);
+        held(0..first * 6);
+        assert_eq!(
+            cache.table.load().capacity(),
+            FIRST_ENTRIES * 4,
+            "emptied for little"
+        );
     }
 
     #[test]
