@@ -352,7 +352,7 @@ pub struct Store {
     /// exchange entries. It is made, for its owner only, when it is not there. Left out:
     /// `privacy.key` in the store's directory. Example: `"/etc/greylatch/privacy.key"`.
     pub privacy_key: Option<PathBuf>,
-    /// How many entries are held in memory in front of the store; a third of all entries when that
+    /// How many entries are held in memory in front of the store at most; a third of all when that
     /// is more.
     pub cache_entries: u32,
     /// With privacy, keys go over the SHA-1 that Postgrey leaves, so that its memory can be taken

@@ -47,8 +47,8 @@ pub struct EmbeddedOptions {
     pub directory: PathBuf,
     /// What an answer waits for.
     pub sync: Sync,
-    /// Records held in memory in front of the tree, about 25 bytes each; a third of all records when
-    /// that is more.
+    /// Records held in memory in front of the tree at most, about 25 bytes each; a third of all
+    /// records when that is more.
     pub cache_entries: usize,
     /// Bytes of the tree's blocks held in memory.
     pub block_cache_bytes: u64,

@@ -94,20 +94,10 @@ fn is_id(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::sample::{away, is_greylisting};
 
     fn told(message: &str) -> Option<MailLine<'_>> {
-        let is_greylisting = |text: &[u8]| memchr::memmem::find(text, b"reylist").is_some();
         read(message.as_bytes(), is_greylisting)
-    }
-
-    fn away<'a>(client: &'a str, name: &'a str, sender: &'a str) -> Option<MailLine<'a>> {
-        Some(MailLine::TurnedAway(Subject {
-            client: client.as_bytes().into(),
-            name: name.as_bytes().into(),
-            sender: sender.as_bytes().into(),
-            recipient: b"bob@example.org".into(),
-            ..Subject::default()
-        }))
     }
 
     #[test]

@@ -76,20 +76,10 @@ fn turned_away(rest: &[u8], is_greylisting: impl Fn(&[u8]) -> bool) -> Option<Su
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::sample::{away, is_greylisting};
 
     fn told<'a>(service: &str, message: &'a str) -> Option<MailLine<'a>> {
-        let is_greylisting = |text: &[u8]| memchr::memmem::find(text, b"reylist").is_some();
         read(service.as_bytes(), message.as_bytes(), is_greylisting)
-    }
-
-    fn away<'a>(client: &'a str, name: &'a str, sender: &'a str) -> Option<MailLine<'a>> {
-        Some(MailLine::TurnedAway(Subject {
-            client: client.as_bytes().into(),
-            name: name.as_bytes().into(),
-            sender: sender.as_bytes().into(),
-            recipient: b"bob@example.org".into(),
-            ..Subject::default()
-        }))
     }
 
     #[test]
