@@ -167,6 +167,8 @@ const TABLE: &[Arrows] = &[
             &["jiff"],
             // Rotated logs.
             &["flate2", "zstd"],
+            // Memory.
+            &["mimalloc"],
         ],
     },
     Arrows {

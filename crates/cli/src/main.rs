@@ -25,6 +25,9 @@ use clap::{CommandFactory, Parser};
 
 use crate::arguments::{Arguments, Command, Generate};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args_os()
         .map(|word| word.to_string_lossy().into_owned())

@@ -79,7 +79,7 @@ impl EmbeddedOptions {
             store_timeout: Duration::from_secs(1),
             open_wait: Duration::from_secs(5),
             inside_max: None,
-            memtable_bytes: 12 << 20,
+            memtable_bytes: 10 << 20,
         }
     }
 }

@@ -9,15 +9,30 @@ use crate::escape::escape;
 /// recipient's domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyTemplate {
-    text: Vec<u8>,
+    parts: Vec<Part>,
+    has_status: bool,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Wait,
+    Domain,
+}
+
+/// The seconds left have no more digits.
+const WAIT_BYTES: usize = 20;
 
 impl ReplyTemplate {
     /// A template as the administrator wrote it.
     #[must_use]
     pub fn new(text: &str) -> Self {
+        let mut parts = vec![Part::Text(text.into())];
+        mark(&mut parts, "%s", Part::Wait);
+        mark(&mut parts, "%r", Part::Domain);
         Self {
-            text: text.as_bytes().to_vec(),
+            parts,
+            has_status: text.starts_with(|first: char| first.is_ascii_digit()),
         }
     }
 
@@ -28,13 +43,38 @@ impl ReplyTemplate {
             .rsplit(|byte| *byte == b'@')
             .next()
             .unwrap_or(recipient);
-        let mut safe_domain = Vec::with_capacity(domain.len());
-        escape(&mut safe_domain, domain);
-        let with_wait = replace_first(&self.text, b"%s", wait.0.to_string().as_bytes());
-        Reply {
-            text: replace_first(&with_wait, b"%r", &safe_domain),
-            has_status: self.text.first().is_some_and(u8::is_ascii_digit),
+        let bytes = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.len(),
+            Part::Wait => WAIT_BYTES,
+            Part::Domain => domain.len(),
+        });
+        let mut text = Vec::with_capacity(bytes.sum());
+        for part in &self.parts {
+            match part {
+                Part::Text(part) => text.extend_from_slice(part.as_bytes()),
+                Part::Wait => text.extend_from_slice(wait.0.to_string().as_bytes()),
+                Part::Domain => escape(&mut text, domain),
+            }
         }
+        Reply {
+            text,
+            has_status: self.has_status,
+        }
+    }
+}
+
+/// Sets `place` in the first text that holds these `letters`.
+fn mark(parts: &mut Vec<Part>, letters: &str, place: Part) {
+    let split = |part: &Part| match part {
+        Part::Text(text) => text.split_once(letters).map(|(before, after)| {
+            let [before, after] = [before, after].map(|text| Part::Text(text.into()));
+            [before, place.clone(), after]
+        }),
+        Part::Wait | Part::Domain => None,
+    };
+    let mut found = parts.iter().enumerate();
+    if let Some((nth, three)) = found.find_map(|(nth, part)| Some((nth, split(part)?))) {
+        parts.splice(nth..=nth, three);
     }
 }
 
