@@ -262,10 +262,19 @@ mod tests {
         page.expect("it answers").records
     }
 
+    /// A store whose deadlines no busy machine meets.
+    fn patient(directory: impl Into<PathBuf>) -> EmbeddedOptions {
+        EmbeddedOptions {
+            store_timeout: Duration::from_mins(1),
+            open_wait: Duration::from_mins(1),
+            ..EmbeddedOptions::at(directory)
+        }
+    }
+
     #[tokio::test]
     async fn after_a_write_error_it_is_opened_again_with_all_it_had() {
         let below = TempDir::new().expect("a directory");
-        let store = Embedded::start(EmbeddedOptions::at(below.path()));
+        let store = Embedded::start(patient(below.path()));
         store.put(&[record(1, 1_000)]).await.expect("it answers");
         let engine = store.engine().await.expect("it is open");
         let down = engine.fail(Fault::Io("no space left".into()));
@@ -282,13 +291,13 @@ mod tests {
     #[tokio::test]
     async fn what_the_journals_hold_is_written_out_after_a_start_without_any_write() {
         let below = TempDir::new().expect("a directory");
-        let store = Embedded::start(EmbeddedOptions::at(below.path()));
+        let store = Embedded::start(patient(below.path()));
         let records: Vec<Record> = (0..100).map(|number| record(number, 1_000)).collect();
         store.put(&records).await.expect("it answers");
         store.close().await.expect("it closes");
         let store = Embedded::start(EmbeddedOptions {
             memtable_bytes: 1_000,
-            ..EmbeddedOptions::at(below.path())
+            ..patient(below.path())
         });
         let engine = store.engine().await.expect("it is open");
         let begun = Instant::now();
@@ -303,7 +312,7 @@ mod tests {
     async fn damage_found_while_reading_begins_anew() {
         let below = TempDir::new().expect("a directory");
         let directory = below.path().join("store");
-        let store = Embedded::start(EmbeddedOptions::at(&directory));
+        let store = Embedded::start(patient(&directory));
         store.put(&[record(1, 1_000)]).await.expect("it answers");
         let engine = store.engine().await.expect("it is open");
         let key = [b't'; 17];
@@ -328,7 +337,7 @@ mod tests {
         let below = TempDir::new().expect("a directory");
         let options = || EmbeddedOptions {
             waiting_max: 2,
-            ..EmbeddedOptions::at(below.path())
+            ..patient(below.path())
         };
         let proven = |number| record_of(number, Standing::Proven, 9_000);
         let store = Embedded::start(options());
@@ -355,7 +364,7 @@ mod tests {
         let below = TempDir::new().expect("a directory");
         let store = Embedded::start(EmbeddedOptions {
             waiting_max,
-            ..EmbeddedOptions::at(below.path())
+            ..patient(below.path())
         });
         let engine = store.engine().await.expect("it is open");
         store.put(records).await.expect("it answers");
@@ -389,7 +398,7 @@ mod tests {
     async fn an_attempt_does_not_wait_for_ever_for_the_store_to_open() {
         let below = TempDir::new().expect("a directory");
         let life = Arc::new(Life::new());
-        let options = EmbeddedOptions::at(below.path());
+        let options = patient(below.path());
         let store = Embedded {
             life: Arc::clone(&life),
             open_wait: options.open_wait,
@@ -405,7 +414,7 @@ mod tests {
         let below = TempDir::new().expect("a directory");
         let store = Embedded::start(EmbeddedOptions {
             store_timeout: Duration::from_millis(1),
-            ..EmbeddedOptions::at(below.path())
+            ..patient(below.path())
         });
         let engine = store.engine().await.expect("it is open");
         let stuck = engine.gate.enter().await.expect("nobody is inside");
@@ -425,7 +434,7 @@ mod tests {
         let options = || EmbeddedOptions {
             store_timeout: Duration::from_millis(1),
             inside_max: Some(1),
-            ..EmbeddedOptions::at(below.path())
+            ..patient(below.path())
         };
         let network = Network::of([192, 0, 2, 0].into(), 24);
         let keys = |sender: &[u8]| {

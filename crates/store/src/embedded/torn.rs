@@ -64,6 +64,8 @@ fn end(path: &Path) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use greylatch_core::{Entry, Record, Standing, Timestamp};
     use tempfile::TempDir;
 
@@ -72,7 +74,10 @@ mod tests {
     use crate::store::Store;
 
     async fn open(directory: &Path) -> Embedded {
-        let store = Embedded::start(EmbeddedOptions::at(directory));
+        let store = Embedded::start(EmbeddedOptions {
+            open_wait: Duration::from_mins(1),
+            ..EmbeddedOptions::at(directory)
+        });
         store.ping().await.expect("it opens");
         store
     }
