@@ -152,6 +152,20 @@ impl GreylistHost {
             .context("a tool of greylatch")
     }
 
+    /// Lets it have no more than so many files open.
+    ///
+    /// # Errors
+    /// When prlimit(1) fails.
+    pub fn limit_files(&self, most: u32) -> Result<()> {
+        let status = Command::new("prlimit")
+            .arg(format!("--pid={}", self.daemon.pid()))
+            .arg(format!("--nofile={most}"))
+            .status()
+            .context("prlimit")?;
+        ensure!(status.success(), "prlimit: {status}");
+        Ok(())
+    }
+
     /// Sends it HUP.
     ///
     /// # Errors

@@ -1,12 +1,14 @@
 //! What ends the real milter-greylist 4.6.4, or lets a client end it: `greylatch milter-greylist` goes on.
 //!
-//! Source: each was seen to end the original by running it.
+//! Source: each was seen to end the original by running it, but for want of files, which its README names.
 
 use std::fs;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use conformance::{GreylistHost, Whose, scratch_folder, wait_for};
 
 const CLIENT: &str = "mx.sender.example 192.0.2.9";
@@ -121,3 +123,31 @@ fn a_hang_up_signal_reads_the_file_again() -> Result<()> {
     host.stop()?;
     Ok(())
 }
+
+/// There, it ends. Here who is connected is served, and who waited to be let in is when one leaves.
+#[test]
+fn want_of_files_keeps_newcomers_waiting() -> Result<()> {
+    let folder = scratch_folder()?;
+    let host = start(
+        folder.path(),
+        "racl whitelist from a@x.example\nracl greylist default delay 1h\n",
+    )?;
+    let mut early = host.open(CLIENT)?;
+    host.limit_files(FILES_MAX)?;
+    let crowd: Vec<UnixStream> = (0..FILES_MAX)
+        .map(|_| UnixStream::connect(folder.path().join("socket")))
+        .collect::<io::Result<_>>()?;
+    host.wait_for_log("cannot accept a connection")?;
+    assert_eq!(early.envelope("a@x.example", &["b@y.example"])?, ["c"]);
+    let [deferred] = &*early.envelope("c@x.example", &["b@y.example"])? else {
+        bail!("no answer");
+    };
+    assert!(deferred.starts_with("y451 "), "{deferred}");
+    drop(crowd);
+    assert_eq!(host.ask(CLIENT, "a@x.example", "b@y.example")?, "c");
+    host.stop()?;
+    Ok(())
+}
+
+/// More than a daemon without visitors has open.
+const FILES_MAX: u32 = 64;
