@@ -240,6 +240,40 @@ fn only_who_has_a_token_may_ask_and_only_as_far_as_it_reaches() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn who_guesses_tokens_is_logged_and_counted_and_cannot_fill_the_log() -> Result<()> {
+    const GUESSES: usize = 300;
+    let server = Server::start("")?;
+    let body = bytes(&question("192.0.2.9", "new@x.example"));
+    let guess = with("check-guess0123456789");
+    let started = Instant::now();
+    for road in [Server::tcp, Server::unix] {
+        let mut client = road(&server)?;
+        for _ in 0..GUESSES {
+            assert_eq!(client.ask("POST /v1/check", &guess, &body)?.status, 401);
+        }
+    }
+    let none = server.tcp()?.ask("GET /v1/entries", "", b"")?;
+    let short = server
+        .tcp()?
+        .ask("GET /v1/entries", &with(CHECK_TOKEN), b"")?;
+    assert_eq!((none.status, short.status), (401, 403));
+    let status = server.native.tool("status", &["--json"])?;
+    let status: Value = serde_json::from_slice(&status.stdout)?;
+    assert_eq!(status["http_turned_away"], 2 * GUESSES + 2);
+    let words = String::from_utf8(server.native.tool("status", &[])?.stdout)?;
+    assert!(words.contains("HTTP turned away  602\n"), "{words}");
+    let first = "a request over HTTP from 127.0.0.1 was turned away: its token is wrong\n";
+    wait_for("the line", LOG_MAX, || Ok(server.log()?.contains(first)))?;
+    let log = server.log()?;
+    let told = log.matches("turned away").count();
+    // One at once, and one each ten seconds.
+    let may = 1 + usize::try_from(started.elapsed().as_secs() / 10)?;
+    assert!((1..=may).contains(&told), "{told} lines: {log}");
+    assert!(!log.contains("guess"), "{log}");
+    Ok(())
+}
+
 /// A question without a mistake.
 const GOOD: &str =
     r#"{"client":"192.0.2.9","helo":"mx","sender":"new@x.example","recipient":"b@y"}"#;

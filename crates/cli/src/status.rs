@@ -49,6 +49,9 @@ fn in_words(status: &Status) -> String {
     for (reason, count) in status.verdicts.iter().filter(|(_, count)| *count > 0) {
         text.push_str(&format!("  {:<18}{count}\n", reason.word()));
     }
+    if status.http_turned_away > 0 {
+        text.push_str(&format!("HTTP turned away  {}\n", status.http_turned_away));
+    }
     if status.log_dropped > 0 {
         text.push_str(&format!("log lines dropped {}\n", status.log_dropped));
     }
@@ -69,6 +72,7 @@ fn as_json(status: &Status) -> serde_json::Value {
         "learning": status.learning,
         "connections": status.connections,
         "log_dropped": status.log_dropped,
+        "http_turned_away": status.http_turned_away,
         "census": status.census.map(|census| json!({
             "waiting": census.waiting,
             "proven": census.proven,
@@ -102,6 +106,7 @@ mod tests {
             }),
             verdicts: vec![(Reason::New, 3), (Reason::Known, 0)],
             log_dropped: 0,
+            http_turned_away: 7,
             connections: 4,
             learning: false,
         };
@@ -113,7 +118,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.ends_with("verdicts\n  new               3\n"),
+            text.ends_with("verdicts\n  new               3\nHTTP turned away  7\n"),
             "{text}"
         );
     }

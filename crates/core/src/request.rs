@@ -194,6 +194,8 @@ pub struct Status {
     pub verdicts: Vec<(Reason, u64)>,
     /// Log lines that had to be dropped.
     pub log_dropped: u64,
+    /// Requests over HTTP that were turned away for their token, or for want of one.
+    pub http_turned_away: u64,
     /// Connections open now.
     pub connections: u32,
     /// The daemon records and passes (`mode = "learn"`).

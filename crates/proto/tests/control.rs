@@ -248,14 +248,14 @@ fn status() -> impl Strategy<Value = Status> {
         ("\\PC{0,20}", time(), time(), "\\PC{0,20}"),
         option::of(census),
         prop::collection::vec((reason(), any::<u64>()), 0..4),
-        (any::<u64>(), any::<u32>(), any::<bool>()),
+        (any::<[u64; 2]>(), any::<u32>(), any::<bool>()),
     )
         .prop_map(
             |(
                 (version, started, now, store),
                 census,
                 verdicts,
-                (log_dropped, connections, learning),
+                ([log_dropped, http_turned_away], connections, learning),
             )| {
                 Status {
                     version,
@@ -265,6 +265,7 @@ fn status() -> impl Strategy<Value = Status> {
                     census,
                     verdicts,
                     log_dropped,
+                    http_turned_away,
                     connections,
                     learning,
                 }

@@ -118,7 +118,7 @@ async fn accept_one(
                 let local = socket.local_addr()?;
                 reception.desk.observer.connected_unix(local.as_pathname());
             }
-            // The address means something to peers only, who come by TCP.
+            // The address means something only to those who come by TCP.
             let nowhere = Ipv4Addr::UNSPECIFIED.into();
             receive((stream, nowhere), door, reception, permit);
         }
@@ -160,7 +160,7 @@ fn receive<S>(
                 let guest = Guest::of::<GreylistdConversation>(&desk);
                 serve(stream, GreylistdConversation::new(), guest, patience, stop).await
             }
-            Door::Http(entrance) => entrance.serve(stream, stop).await,
+            Door::Http(entrance) => entrance.serve((stream, from), stop).await,
             Door::Peer => peers::receive((stream, from), &desk, patience, stop).await,
             Door::Control => {
                 let guest = Guest::of::<ControlConversation>(&desk);

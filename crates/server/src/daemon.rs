@@ -431,6 +431,7 @@ fn remember(
 async fn sweep(desk: Arc<Desk>) {
     loop {
         sleep(SWEEP).await;
+        desk.observer.tell_turned_away();
         desk.waiting.expire(clock::now());
         if let Err(error) = desk.store.sweep(clock::now()).await {
             warn!("expired entries could not be looked after: {error}");

@@ -1,5 +1,7 @@
 //! Room 8, second half: what was decided becomes a log line and a count, in one place.
 
+mod turned_away;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process;
@@ -16,6 +18,7 @@ use crate::clock;
 use crate::config::{Config, Log, LogFormat, LogLevel, LogTo};
 use crate::lists::Remark;
 use crate::log::{LogQueue, Severity};
+use turned_away::TurnedAway;
 
 /// Writes lines and counts verdicts.
 pub(crate) struct Observer {
@@ -29,6 +32,7 @@ pub(crate) struct Observer {
     verdicts: [AtomicU64; Reason::ALL.len()],
     /// Since when, in whole seconds, a failing store has been mentioned last.
     store_mentioned: AtomicU64,
+    turned_away: TurnedAway,
 }
 
 /// A store that stays away is mentioned again after so many seconds.
@@ -45,6 +49,7 @@ impl Observer {
             complaint: complaint(&config.log),
             verdicts: std::array::from_fn(|_| AtomicU64::new(0)),
             store_mentioned: AtomicU64::new(0),
+            turned_away: TurnedAway::default(),
         }
     }
 
@@ -158,6 +163,28 @@ impl Observer {
             let text = format!("the failure policy answers, because {error}");
             self.put(Level::Error, text.as_bytes());
         }
+    }
+
+    /// A request over HTTP was turned away; said at once, and then in sums.
+    #[cfg_attr(
+        not(feature = "web"),
+        expect(dead_code, reason = "only HTTP turns requests away")
+    )]
+    pub(crate) fn turned_away(&self, from: Option<IpAddr>, why: &str) {
+        if let Some(line) = self.turned_away.note(from, why, clock::now()) {
+            self.put(Level::Warning, line.as_bytes());
+        }
+    }
+
+    /// Says of how many requests over HTTP that were turned away nothing was said yet.
+    pub(crate) fn tell_turned_away(&self) {
+        if let Some(line) = self.turned_away.rest(clock::now()) {
+            self.put(Level::Warning, line.as_bytes());
+        }
+    }
+
+    pub(crate) fn http_turned_away(&self) -> u64 {
+        self.turned_away.count()
     }
 
     /// Whether decision lines have fields of their own making, so that it is worth finding them out.

@@ -285,6 +285,7 @@ fn status_to_json(status: &Status) -> Value {
         })),
         "verdicts": verdicts,
         "log_dropped": status.log_dropped,
+        "http_turned_away": status.http_turned_away,
         "connections": status.connections,
         "learning": status.learning,
     })
@@ -315,6 +316,7 @@ fn status(value: &Value) -> Result<Status, DecodeError> {
             .map(verdict)
             .collect::<Result<_, DecodeError>>()?,
         log_dropped: wire::natural(value, "log_dropped")?,
+        http_turned_away: wire::natural(value, "http_turned_away")?,
         connections: wire::small(value, "connections")?,
         learning: wire::flag(value, "learning")?,
     })

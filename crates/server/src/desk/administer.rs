@@ -162,6 +162,7 @@ impl Desk {
             census: census.ok(),
             verdicts: self.observer.verdicts(),
             log_dropped: self.observer.log_dropped(),
+            http_turned_away: self.observer.http_turned_away(),
             connections: self.connections.load(Ordering::Relaxed),
             learning: self.settings.learning,
         }

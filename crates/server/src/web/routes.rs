@@ -2,6 +2,7 @@
 //!
 //! Source: RFC 9110 (methods, codes), RFC 6750 §2.1 and §3 (tokens).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,10 @@ pub(super) struct Room {
     pub(super) patience: Duration,
 }
 
+/// Where a request comes from; nowhere that an address tells at a unix socket.
+#[derive(Clone, Copy)]
+pub(super) struct Caller(pub(super) Option<IpAddr>);
+
 /// All paths.
 pub(super) fn router(room: Room) -> Router {
     Router::new()
@@ -56,7 +61,7 @@ pub(super) fn router(room: Room) -> Router {
 }
 
 async fn check(State(room): State<Arc<Room>>, request: Request) -> Result<Response, Refusal> {
-    room.admit(request.headers(), Scope::Check)?;
+    room.admit(&request, Scope::Check)?;
     let attempt = decode_check(&room.body(request).await?)?;
     let mut visitor = Visitor::new(FRONTEND);
     let judgement = room.desk.judge_aloud(&mut visitor, &attempt).await;
@@ -64,26 +69,40 @@ async fn check(State(room): State<Arc<Room>>, request: Request) -> Result<Respon
 }
 
 async fn list(State(room): State<Arc<Room>>, request: Request) -> Result<Response, Refusal> {
-    room.admit(request.headers(), Scope::Admin)?;
+    room.admit(&request, Scope::Admin)?;
     let query = decode_list(request.uri().query().unwrap_or_default())?;
     room.ask(Question::List(query)).await
 }
 
 async fn set(State(room): State<Arc<Room>>, request: Request) -> Result<Response, Refusal> {
-    room.admit(request.headers(), Scope::Admin)?;
+    room.admit(&request, Scope::Admin)?;
     let question = decode_standing(&room.body(request).await?)?;
     room.ask(question).await
 }
 
 async fn remove(State(room): State<Arc<Room>>, request: Request) -> Result<Response, Refusal> {
-    room.admit(request.headers(), Scope::Admin)?;
+    room.admit(&request, Scope::Admin)?;
     let query = decode_removal(request.uri().query().unwrap_or_default())?;
     room.ask(Question::Remove(query)).await
 }
 
 impl Room {
-    /// Whether a request may go so far.
-    fn admit(&self, headers: &HeaderMap, wanted: Scope) -> Result<(), HttpProblem> {
+    /// Whether a request may go so far; one that may not is logged and counted.
+    fn admit(&self, request: &Request, wanted: Scope) -> Result<(), HttpProblem> {
+        self.reaches(request.headers(), wanted)
+            .inspect_err(|problem| {
+                let caller = request.extensions().get::<Caller>();
+                let why = match problem {
+                    HttpProblem::NoToken => "it has no token",
+                    HttpProblem::Scope(_) => "its token does not reach so far",
+                    _ => "its token is wrong",
+                };
+                let from = caller.and_then(|caller| caller.0);
+                self.desk.observer.turned_away(from, why);
+            })
+    }
+
+    fn reaches(&self, headers: &HeaderMap, wanted: Scope) -> Result<(), HttpProblem> {
         let Some(given) = headers.get(AUTHORIZATION) else {
             let is_free = self.is_local && wanted == Scope::Check;
             return is_free.then_some(()).ok_or(HttpProblem::NoToken);

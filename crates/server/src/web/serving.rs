@@ -2,11 +2,15 @@
 
 use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -56,23 +60,23 @@ impl Entrance {
         }
     }
 
-    /// Serves one connection until either side ends it.
+    /// Serves one connection until either side ends it; `from` is where it comes from by TCP.
     pub(crate) async fn serve<S>(
         self,
-        stream: S,
+        (stream, from): (S, IpAddr),
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), ConnectionError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         match self.front.tls().filter(|_| !self.is_local) {
-            None => self.converse(stream, stop).await,
+            None => self.converse((stream, from), stop).await,
             Some(acceptor) => {
                 let shaken = tokio::select! {
                     shaken = self.shake(acceptor, stream) => shaken?,
                     _ = stop.wait_for(|stopping| *stopping) => return Ok(()),
                 };
-                self.converse(shaken, stop).await
+                self.converse((shaken, from), stop).await
             }
         }
     }
@@ -93,7 +97,7 @@ impl Entrance {
 
     async fn converse<S>(
         self,
-        stream: S,
+        (stream, from): (S, IpAddr),
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), ConnectionError>
     where
@@ -101,7 +105,12 @@ impl Entrance {
     {
         let stream = Paced::new(stream, self.patience.request);
         let midway = stream.midway();
-        let service = TowerToHyperService::new(self.router);
+        let caller = routes::Caller((!self.is_local).then_some(from));
+        let routes = TowerToHyperService::new(self.router);
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(caller);
+            routes.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // Also what a connection may wait for its next request.

@@ -1,5 +1,6 @@
 //! In place of HTTP where it is not built in: no socket for it can be opened.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -39,7 +40,7 @@ impl Entrance {
 
     pub(crate) async fn serve<S>(
         self,
-        _: S,
+        _: (S, IpAddr),
         _: watch::Receiver<bool>,
     ) -> Result<(), ConnectionError>
     where
