@@ -7,11 +7,13 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Output;
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Daemon, Endpoint, Heard, Message, Native, PolicyClient, free_port, scratch_folder, wait_for,
+    Daemon, Endpoint, Heard, HttpClient, Message, Native, PolicyClient, free_port, scratch_folder,
+    wait_for,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
@@ -143,6 +145,30 @@ fn one_connection_too_many_waits_until_another_closes() -> Result<()> {
     Ok(())
 }
 
+/// Each listener is asked while the others are quiet, with one permit for all of them.
+#[test]
+fn every_listener_accepts_however_few_connections_there_may_be() -> Result<()> {
+    let listens = "listen.connections_max = 1\n\
+        listen.policy = [\"unix:DIR/policy\", \"unix:DIR/second\", \"unix:DIR/third\"]\n\
+        listen.greylistd = [\"unix:DIR/greylistd\"]\nlisten.http = [\"unix:DIR/http\"]\n";
+    let server = Server::new(listens)?;
+    let at = |name: &str| Endpoint::Unix(server.folder.path().join(name));
+    for name in ["third", "policy", "second", "third"] {
+        let answer = PolicyClient::connect(&at(name))?.ask(&alice().bytes())?;
+        ensure!(answer.starts_with(b"action="), "{name}: {answer:?}");
+        HttpClient::connect(&at("http"))?.ask("GET /", "", b"")?;
+    }
+    // One that waits at another listener is next when the only one ends.
+    let mut first = PolicyClient::connect(&at("second"))?;
+    first.ask(&alice().bytes())?;
+    let mut next = PolicyClient::connect(&at("third"))?;
+    next.send(&alice().bytes())?;
+    ensure!(next.hear(Duration::from_millis(200))? == Heard::Silence);
+    drop(first);
+    ensure!(matches!(next.hear(LIMIT)?, Heard::Answer(_)));
+    Ok(())
+}
+
 // option: listen.backlog
 #[test]
 fn the_kernel_holds_as_many_connections_as_the_backlog_says() -> Result<()> {
@@ -151,6 +177,7 @@ fn the_kernel_holds_as_many_connections_as_the_backlog_says() -> Result<()> {
     only.ask(&alice().bytes())?;
     let address = UnixAddr::new(&server.folder.path().join("policy"))?;
     let mut held = Vec::new();
+    let mut is_accepted = false;
     let refused = loop {
         let socket = socket(
             AddressFamily::Unix,
@@ -160,13 +187,18 @@ fn the_kernel_holds_as_many_connections_as_the_backlog_says() -> Result<()> {
         )?;
         match connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &address) {
             Ok(()) => held.push(socket),
-            Err(errno) => break errno,
+            Err(errno) if is_accepted => break errno,
+            // Time to accept the one that waits for its permit.
+            Err(_) => {
+                is_accepted = true;
+                sleep(Duration::from_millis(500));
+            }
         }
         ensure!(held.len() < 100, "there is no end");
     };
-    // Linux lets one more in than the number says.
+    // Linux lets one more in than the number says, and one is accepted already.
     ensure!(
-        (refused, held.len()) == (Errno::EAGAIN, 4),
+        (refused, held.len()) == (Errno::EAGAIN, 5),
         "{}",
         held.len()
     );

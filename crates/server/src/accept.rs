@@ -44,6 +44,16 @@ pub(crate) struct Reception {
     pub(crate) stop: watch::Receiver<bool>,
 }
 
+impl Reception {
+    async fn permit(&self) -> OwnedSemaphorePermit {
+        let permits = self.permits.clone();
+        permits
+            .acquire_owned()
+            .await
+            .expect("the permits are never closed")
+    }
+}
+
 /// After a failed accept, as when files run out, it is tried again so much later.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
@@ -52,7 +62,8 @@ enum Listening {
     Unix(UnixListener),
 }
 
-/// Accepts at a socket until the daemon stops.
+/// Accepts at a socket until the daemon stops. Each socket may hold one connection that waits for its
+/// permit: a permit that waited for a connection would be kept from the other sockets.
 pub(crate) async fn accept(bound: Bound, door: Door, reception: Reception) {
     let listening = match listening(&bound) {
         Ok(listening) => listening,
@@ -63,11 +74,8 @@ pub(crate) async fn accept(bound: Bound, door: Door, reception: Reception) {
     };
     let mut stop = reception.stop.clone();
     loop {
-        let Ok(permit) = reception.permits.clone().acquire_owned().await else {
-            break;
-        };
         let accepted = tokio::select! {
-            accepted = accept_one(&listening, &door, &reception, permit) => accepted,
+            accepted = accept_one(&listening, &door, &reception) => accepted,
             _ = stop.wait_for(|stopping| *stopping) => break,
         };
         if let Err(error) = accepted {
@@ -95,12 +103,7 @@ fn listening(bound: &Bound) -> io::Result<Listening> {
     }
 }
 
-async fn accept_one(
-    listening: &Listening,
-    door: &Door,
-    reception: &Reception,
-    permit: OwnedSemaphorePermit,
-) -> io::Result<()> {
+async fn accept_one(listening: &Listening, door: &Door, reception: &Reception) -> io::Result<()> {
     match listening {
         Listening::Tcp(socket) => {
             let (stream, peer) = socket.accept().await?;
@@ -110,6 +113,7 @@ async fn accept_one(
                 let local = stream.local_addr()?;
                 reception.desk.observer.connected_tcp(peer, local);
             }
+            let permit = reception.permit().await;
             receive((stream, peer.ip()), door, reception, permit);
         }
         Listening::Unix(socket) => {
@@ -120,6 +124,7 @@ async fn accept_one(
             }
             // The address means something only to those who come by TCP.
             let nowhere = Ipv4Addr::UNSPECIFIED.into();
+            let permit = reception.permit().await;
             receive((stream, nowhere), door, reception, permit);
         }
     }
