@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -128,6 +128,32 @@ fn the_tools_find_it_at_its_control_socket() -> Result<()> {
         .mode();
     ensure!(mode & 0o777 == 0o600, "{mode:o}");
     ensure!(server.native.tool("status", &[])?.status.success());
+    Ok(())
+}
+
+#[test]
+fn check_shows_every_socket_with_what_is_spoken_there() -> Result<()> {
+    let folder = scratch_folder()?;
+    let listens = "listen.policy = [\"127.0.0.1:10023\", \"unix:/Run/Policy\"]\n\
+        listen.milter = [\"[::1]:10024\"]\nlisten.greylistd = [\"unix:/run/greylistd/socket\"]\n\
+        listen.http = [\"unix:/run/http\"]\nlisten.control = \"unix:/run/control\"\n";
+    let mut command = Native::command(folder.path(), listens)?;
+    let words = command.get_args().map(ToOwned::to_owned);
+    let words: Vec<_> = words.skip(1).collect();
+    command = Command::new(command.get_program());
+    let done = command.arg("check").args(words).output()?;
+    ensure!(done.status.success(), "{done:?}");
+    let told = String::from_utf8(done.stdout)?;
+    let expected = "\
+listens on       policy     127.0.0.1:10023
+                 policy     unix:/Run/Policy
+                 milter     [::1]:10024
+                 greylistd  unix:/run/greylistd/socket
+                 http       unix:/run/http
+                 control    unix:/run/control
+delay            1m
+";
+    ensure!(told.contains(expected), "{told}");
     Ok(())
 }
 

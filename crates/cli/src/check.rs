@@ -1,5 +1,6 @@
 //! `greylatch check`: the configuration, the rules and the lists, explained, with every mistake.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use greylatch_rules::{Diagnostic, Severity};
-use greylatch_server::{Config, ConfigError, Remark, review, store_url};
+use greylatch_server::{Config, ConfigError, Endpoint, Remark, control_path, review, store_url};
 
 use crate::arguments::CheckArguments;
 use crate::{milter_greylist, postgrey, serve};
@@ -52,38 +53,61 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
 
 fn summary(config: &Config, rules: usize) -> String {
     let greylist = &config.greylist;
-    let places: Vec<String> = config
-        .listen
-        .policy
-        .iter()
-        .map(|listener| listener.at.to_string())
-        .collect();
     format!(
-        "listens on       {}\n\
+        "{}\
          delay            {}\n\
          retry window     {}\n\
          lifetime         {}\n\
          networks         IPv4 /{}, IPv6 /{}\n\
-         mode             {:?}\n\
+         mode             {}\n\
          clients exempt   {}\n\
-         store            {} (sync {:?}, on failure {:?})\n\
+         store            {} (sync {}, on failure {})\n\
          rules in force   {rules}\n",
-        places.join(", "),
+        places(config),
         greylist.delay,
         greylist.retry_window,
         greylist.lifetime,
         greylist.ipv4_prefix,
         greylist.ipv6_prefix,
-        greylist.mode,
+        word(greylist.mode),
         match greylist.exempt_clients_after {
             0 => "never".to_owned(),
             passes => format!("after {passes} passes"),
         },
         store_url(config),
-        config.store.sync,
-        config.store.on_failure,
+        word(config.store.sync),
+        word(config.store.on_failure),
     )
-    .to_lowercase()
+}
+
+/// One of an option's words, as it is written in the configuration.
+fn word(choice: impl fmt::Debug) -> String {
+    format!("{choice:?}").to_lowercase()
+}
+
+/// A line for each socket, with what is spoken there.
+fn places(config: &Config) -> String {
+    let listen = &config.listen;
+    let spoken = [
+        ("policy", &listen.policy),
+        ("milter", &listen.milter),
+        ("greylistd", &listen.greylistd),
+        ("http", &listen.http),
+    ];
+    let mut places: Vec<(&str, String)> = Vec::new();
+    for (protocol, listeners) in spoken {
+        let at = listeners.iter().map(|listener| listener.at.to_string());
+        places.extend(at.map(|at| (protocol, at)));
+    }
+    let control = Endpoint::Unix(control_path(config));
+    places.push(("control", control.to_string()));
+    let mut title = "listens on";
+    let lines = places.iter().map(|(protocol, at)| {
+        let line = format!("{title:<17}{protocol:<11}{at}\n");
+        title = "";
+        line
+    });
+    lines.collect()
 }
 
 fn renderer(color: bool) -> Renderer {
