@@ -7,6 +7,7 @@
 //! lists"; Debian's update-exim4.conf(8), greylistd-setup-exim4(8).
 
 use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -27,6 +28,10 @@ pub struct EximSetup<'a> {
     pub acl: &'a str,
     /// The folder that is `/run/greylatch` and `/run/greylistd` to it.
     pub sockets: &'a Path,
+    /// The name server that it asks; without one it knows no names.
+    pub names: Option<Ipv4Addr>,
+    /// Whether it listens on ::1 as well.
+    pub ipv6: bool,
 }
 
 /// Whose configuration an Exim has.
@@ -61,7 +66,11 @@ impl Exim {
         lay_out(&installed, setup)?;
         let port = free_port()?;
         let mut command = Command::new("/usr/sbin/exim4");
-        command.args(["-bdf", "-oX", &format!("127.0.0.1.{port}")]);
+        let loopback = match setup.ipv6 {
+            false => format!("127.0.0.1.{port}"),
+            true => format!("<; 127.0.0.1.{port} ; ::1.{port}"),
+        };
+        command.args(["-bdf", "-oX", &loopback]);
         let command = installed.enclose(&command);
         let daemon = Daemon::start(command, &installed.path("stderr"))?;
         let mut exim = Self {
@@ -70,12 +79,16 @@ impl Exim {
             port,
         };
         let daemon = exim.daemon.as_mut().context("started above")?;
-        let listens = daemon.wait_for_port(port);
+        let mut listens = daemon.wait_for_port(port);
+        if setup.ipv6 {
+            let sixth = (Ipv6Addr::LOCALHOST, port).into();
+            listens = listens.and_then(|()| daemon.wait_for_address(sixth));
+        }
         listens.with_context(|| format!("log of Exim: {}", exim.log()))?;
         Ok(exim)
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// Where it listens, on 127.0.0.1 and, where told, on ::1.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -156,6 +169,9 @@ fn lay_out(installed: &Installed, setup: &EximSetup) -> Result<()> {
         symlink(setup.sockets, installed.path(place))?;
     }
     installed.write("etc/exim4/greylatch.acl", setup.acl)?;
+    if let Some(server) = setup.names {
+        installed.write("etc/resolv.conf", &format!("nameserver {server}\n"))?;
+    }
     match setup.configuration {
         EximConfiguration::Plain => {
             let text = setup.macros.to_owned() + PLAIN;

@@ -1,7 +1,7 @@
 //! A name server on loopback that knows a few names, for programs that are shown a `resolv.conf` of
 //! its own. Root is needed, for port 53.
 //!
-//! Source: RFC 1035 §4.1 (messages), §3.3.9 (MX), §3.3.14 (TXT), §3.4.1 (A), §2.3.4 (sizes); resolv.conf(5).
+//! Source: RFC 1035 §4.1 (messages), §3.3.9 (MX), §3.3.12 (PTR), §3.3.14 (TXT), §3.4.1 (A), §2.3.4 (sizes); resolv.conf(5).
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -17,11 +17,14 @@ pub enum NameRecord {
     A([u8; 4]),
     /// A host that takes mail.
     Mx(&'static str),
+    /// The name of an address.
+    Ptr(&'static str),
     /// A text of at most 255 bytes.
     Txt(&'static str),
 }
 
 const TYPE_A: u16 = 1;
+const TYPE_PTR: u16 = 12;
 const TYPE_MX: u16 = 15;
 const TYPE_TXT: u16 = 16;
 const NO_SUCH_NAME: u8 = 3;
@@ -62,6 +65,7 @@ fn answer(question: &[u8], zone: &[(&str, NameRecord)]) -> Option<Vec<u8>> {
         let (its_type, text) = match record {
             NameRecord::A(address) => (TYPE_A, address.to_vec()),
             NameRecord::Mx(host) => (TYPE_MX, [&[0, 10], &*encoded(host)].concat()),
+            NameRecord::Ptr(host) => (TYPE_PTR, encoded(host)),
             NameRecord::Txt(text) => {
                 let length = u8::try_from(text.len()).ok()?;
                 (TYPE_TXT, [&[length], text.as_bytes()].concat())

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -71,9 +71,17 @@ impl Daemon {
     /// # Errors
     /// When the program ends, or 30 s have passed.
     pub(crate) fn wait_for_port(&mut self, port: u16) -> Result<()> {
+        self.wait_for_address((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// Waits until somebody listens there.
+    ///
+    /// # Errors
+    /// As [`Self::wait_for_port`].
+    pub(crate) fn wait_for_address(&mut self, address: SocketAddr) -> Result<()> {
         wait_for("its port", LISTEN_MAX, || {
             ensure!(self.is_running()?, "it ended");
-            Ok(TcpStream::connect(("127.0.0.1", port)).is_ok())
+            Ok(TcpStream::connect(address).is_ok())
         })
     }
 

@@ -4,12 +4,12 @@
 //! Source: RFC 5321, sections 3 and 4.2.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
 
 const REPLY_MAX: Duration = Duration::from_secs(60);
 
@@ -32,21 +32,21 @@ impl SmtpClient {
     /// Source: RFC 4616; the name is `ann` and the password `secret`.
     pub const LOGIN: &str = "AUTH PLAIN AGFubgBzZWNyZXQ=";
 
-    /// Connects from `source` to `port` of 127.0.0.1, and says EHLO.
+    /// Connects from `source` to `port` of 127.0.0.1, or of ::1 from an address of IPv6, and says EHLO.
     ///
     /// # Errors
     /// When nobody listens or the server does not want us.
-    pub fn connect(source: Ipv4Addr, port: u16) -> Result<Self> {
-        let descriptor = socket(
-            AddressFamily::Inet,
-            SockType::Stream,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )?;
-        let from = SocketAddrV4::new(source, 0);
-        let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        bind(descriptor.as_raw_fd(), &SockaddrIn::from(from))?;
-        connect(descriptor.as_raw_fd(), &SockaddrIn::from(to))?;
+    pub fn connect(source: impl Into<IpAddr>, port: u16) -> Result<Self> {
+        let source = source.into();
+        let (family, host) = match source {
+            IpAddr::V4(_) => (AddressFamily::Inet, Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(_) => (AddressFamily::Inet6, Ipv6Addr::LOCALHOST.into()),
+        };
+        let descriptor = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        let from = SocketAddr::new(source, 0);
+        let to = SocketAddr::new(host, port);
+        bind(descriptor.as_raw_fd(), &SockaddrStorage::from(from))?;
+        connect(descriptor.as_raw_fd(), &SockaddrStorage::from(to))?;
         let stream = TcpStream::from(descriptor);
         stream.set_read_timeout(Some(REPLY_MAX))?;
         let mut client = Self {

@@ -3,7 +3,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Clock, Door, EPISODE_START, Exim, EximConfiguration, EximSetup, Newcomer, Plan, Serving,
-    SmtpClient, SmtpReply, free_port, headers, manual_block, scratch_folder, shipped,
+    Clock, Door, EPISODE_START, Exim, EximConfiguration, EximSetup, NameRecord, Newcomer, Plan,
+    Serving, SmtpClient, SmtpReply, free_port, headers, manual_block, own_network, scratch_folder,
+    shipped, start_name_server,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -47,6 +48,11 @@ struct Site<'a> {
     policy: &'a str,
     /// The options of Exim's question, in place of `5s`.
     asking: &'a str,
+    /// The tables behind all others.
+    tables: &'a str,
+    /// The name server that Exim asks for the names of clients.
+    names: Option<Ipv4Addr>,
+    ipv6: bool,
 }
 
 impl Default for Site<'_> {
@@ -57,6 +63,9 @@ impl Default for Site<'_> {
             greylist: "",
             policy: "",
             asking: "5s",
+            tables: RULES,
+            names: None,
+            ipv6: false,
         }
     }
 }
@@ -73,7 +82,7 @@ impl Scene {
             inet,
             greylist: &format!("hostname = \"mx.example.org\"\n{}", site.greylist),
             policy: site.policy,
-            tables: RULES,
+            tables: site.tables,
             clock: Some(&clock),
             ..Plan::new(folder.path(), &folder.path().join("store"))
         })?;
@@ -86,7 +95,7 @@ impl Scene {
         })
     }
 
-    fn connect(&self, from: Ipv4Addr) -> Result<SmtpClient> {
+    fn connect(&self, from: impl Into<IpAddr>) -> Result<SmtpClient> {
         SmtpClient::connect(from, self.exim.port())
     }
 
@@ -116,12 +125,19 @@ fn start_exim(sockets: &Path, inet: Option<SocketAddr>, site: &Site) -> Result<E
         None => macros,
         Some(at) => macros.replace("= /run/greylatch/policy", &format!("= inet:{at}")),
     };
+    let macros = match (site.names, site.configuration) {
+        // Debian's configuration has this already.
+        (Some(_), EximConfiguration::Plain) => format!("{macros}\nhost_lookup = *\n"),
+        _ => macros,
+    };
     let asking = format!("{{{}}}", site.asking);
     Exim::start(&EximSetup {
         configuration: site.configuration,
         macros: &macros,
         acl: &shipped("exim/greylatch.acl")?.replace("{5s}", &asking),
         sockets,
+        names: site.names,
+        ipv6: site.ipv6,
     })
 }
 
@@ -265,6 +281,70 @@ fn a_bounce_waits_at_rcpt_or_as_configured_at_data() -> Result<()> {
         assert_eq!(scene.questions()?, 6);
     }
     Ok(())
+}
+
+/// Whom Exim may ask for names, in a network of the test's own.
+const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
+
+/// What it knows: a client whose name leads back to it, one whose name leads to another, and one whose
+/// name leads nowhere.
+const NAMES: &[(&str, NameRecord)] = &[
+    ("2.0.0.127.in-addr.arpa", NameRecord::Ptr("mx.good.example")),
+    ("mx.good.example", NameRecord::A([127, 0, 0, 2])),
+    ("4.4.0.127.in-addr.arpa", NameRecord::Ptr("mx.good.example")),
+    (
+        "5.4.0.127.in-addr.arpa",
+        NameRecord::Ptr("nowhere.good.example"),
+    ),
+];
+
+#[test]
+fn rules_match_the_name_that_leads_back_to_the_client_and_no_other() -> Result<()> {
+    own_network(&[])?;
+    let etc = scratch_folder()?;
+    start_name_server(NAME_SERVER, NAMES, etc.path())?;
+    for configuration in [EximConfiguration::Plain, EximConfiguration::Debian] {
+        let scene = Scene::start(&Site {
+            configuration,
+            tables: "[[rule]]\nname = [\"good.example\"]\nthen = \"exempt\"\n",
+            names: Some(NAME_SERVER),
+            ..Site::default()
+        })?;
+        assert_eq!(scene.first_from(NEWCOMER)?, taken(), "{configuration:?}");
+        let nameless = Ipv4Addr::new(127, 0, 4, 5);
+        for client in [OTHER, nameless] {
+            let answer = scene.first_from(client)?;
+            assert_eq!(answer, deferred(60), "{configuration:?} {client}");
+        }
+        let log = scene.exim.log();
+        ensure!(log.contains("mx.good.example"), "{log}");
+        assert_eq!(scene.questions()?, 3);
+    }
+    Ok(())
+}
+
+#[test]
+fn of_a_client_by_ipv6_the_network_is_remembered() -> Result<()> {
+    let at = |network: u16, host: u16| Ipv6Addr::new(0xfd00, 0, 0, network, 0, 0, 0, host);
+    let (first, beside, beyond) = (at(1, 9), at(1, 0xabcd), at(2, 9));
+    own_network(&[first, beside, beyond])?;
+    let mut scene = Scene::start(&Site {
+        ipv6: true,
+        ..Site::default()
+    })?;
+    let start = scene.clock.now();
+    let ask = |scene: &Scene, from: Ipv6Addr| -> Result<SmtpReply> {
+        let (replies, _) = scene.connect(from)?.deliver("new@x.example", &THREE[..1])?;
+        replies.into_iter().next().context("one reply")
+    };
+    assert_eq!(ask(&scene, first)?, deferred(60));
+    scene.clock.set(start + 60)?;
+    assert_eq!(ask(&scene, beyond)?, deferred(60));
+    assert_eq!(ask(&scene, beside)?, taken());
+    let mailbox = scene.exim.mailbox("bob", 1)?;
+    assert_eq!(headers(&mailbox, "X-Greylist").len(), 1, "{mailbox}");
+    scene.server.wait_for_log("client=fd00:0:0:1::abcd ")?;
+    scene.server.wait_for_log("net=fd00:0:0:1::/64")
 }
 
 #[test]

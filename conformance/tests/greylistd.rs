@@ -85,6 +85,8 @@ impl Scene {
             macros: "",
             acl: "",
             sockets: self.folder.path(),
+            names: None,
+            ipv6: false,
         })
     }
 }

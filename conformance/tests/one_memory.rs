@@ -91,6 +91,8 @@ fn exim(sockets: &Path) -> Result<Exim> {
         macros: &shipped("exim/localmacros.example")?,
         acl: &shipped("exim/greylatch.acl")?,
         sockets,
+        names: None,
+        ipv6: false,
     })
 }
 

@@ -90,6 +90,8 @@ fn each_mtas_own_log_tells_who_came_back() -> Result<()> {
         macros: &shipped("exim/localmacros.example")?,
         acl: &shipped("exim/greylatch.acl")?,
         sockets: folder.path(),
+        names: None,
+        ipv6: false,
     })?;
     let ports = [
         by_policy.port(),
