@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Clock, EPISODE_START, Exim, EximConfiguration, EximSetup, Greylistd, Native, Plan, Serving,
-    SmtpClient, SmtpReply, ask_greylistd, greylatch_binary, scratch_folder,
+    Clock, Daemon, EPISODE_START, Endpoint, Exim, EximConfiguration, EximSetup, Greylistd, Message,
+    Native, Plan, PolicyClient, Serving, SmtpClient, SmtpReply, ask_greylistd, greylatch_binary,
+    passed_on, scratch_folder, shipped, wait_for,
 };
 use tempfile::TempDir;
 
 const NEWCOMER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// Longer than any healthy server needs.
+const START_MAX: Duration = Duration::from_secs(20);
 const BOB: [&str; 1] = ["bob@example.org"];
 
 /// Our daemon in the place of greylistd, under a clock that the test sets.
@@ -396,6 +399,44 @@ fn a_port_for_everybody_is_refused() -> Result<()> {
         "[listen]\ngreylistd = [\"127.0.0.1:10025\"]\n",
     )?;
     ensure!(text.contains("it must be a unix socket"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_socket_that_systemd_passes_on_is_greylistds_and_the_others_stay() -> Result<()> {
+    let unit = shipped("systemd/greylatch-greylistd.socket")?;
+    let setting = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name));
+    let name = setting("FileDescriptorName=").context("a name")?;
+    assert_eq!(setting("ListenStream="), Some("/run/greylistd/socket"));
+    let folder = scratch_folder()?;
+    let path = folder.path().join("passed");
+    let place = path.to_string_lossy();
+    // Another one in the configuration gives way to it.
+    let ours = Native::command(folder.path(), "listen.greylistd = [\"unix:DIR/unused\"]\n")?;
+    let command = passed_on(name, ("AF_UNIX", &place), &ours);
+    let mut server = Daemon::start(command, &folder.path().join("stderr"))?;
+    let policy = Endpoint::Unix(folder.path().join("policy"));
+    wait_for("its policy socket", START_MAX, || {
+        ensure!(server.is_running()?, "it ended");
+        Ok(PolicyClient::connect(&policy).is_ok())
+    })?;
+    let ask = |text: &str| ask_greylistd(&path, &[text.as_bytes()], false);
+    assert_eq!(ask("update 192.0.2.9 a@x.example b@y.example")?, "grey");
+    let message = Message::of(("192.0.2.9", "unknown"), "a@x.example", "b@y.example");
+    let answer =
+        PolicyClient::connect(&policy)?.ask(&message.with("protocol_state", "RCPT").bytes())?;
+    let answer = String::from_utf8(answer)?;
+    ensure!(answer.starts_with("action=DEFER_IF_PERMIT"), "{answer}");
+    assert_eq!(ask("status 192.0.2.9 a@x.example b@y.example")?, "grey");
+    ensure!(!folder.path().join("unused").exists());
+    ensure!(server.terminate()?.success());
+    // It is systemd's, which goes on listening while the server is away.
+    ensure!(path.exists());
+
+    let output = passed_on(name, ("AF_INET", "127.0.0.1"), &ours).output()?;
+    assert_eq!(output.status.code(), Some(69));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(said.contains("it must be a unix socket"), "{said}");
     Ok(())
 }
 

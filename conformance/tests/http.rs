@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use conformance::{
     Clock, Daemon, EPISODE_START, Endpoint, HttpAnswer, HttpClient, Native, Plan, Serving,
-    free_port, greylatch_binary, http_request, manual_block, scratch_folder, wait_for,
+    free_port, greylatch_binary, http_request, manual_block, passed_on, scratch_folder, wait_for,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -882,28 +882,6 @@ fn the_question_and_the_answer_of_the_manual_are_such() -> Result<()> {
     Ok(())
 }
 
-/// Binds a socket, and starts what follows as systemd does that passes it on by the name `http`.
-/// Source: sd_listen_fds(3).
-const PASS_ON: &str = "import os, socket, sys
-family, place, *command = sys.argv[1:]
-bound = socket.socket(getattr(socket, family))
-bound.bind(place if family == 'AF_UNIX' else (place, 0))
-bound.listen()
-os.dup2(bound.fileno(), 3)
-os.set_inheritable(3, True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='http')
-os.execvp(command[0], command)
-";
-
-/// The command with a socket passed on to it.
-fn passed_on(family: &str, place: &str, command: &Command) -> Command {
-    let mut passing = Command::new("python3");
-    passing.args(["-I", "-c", PASS_ON, family, place]);
-    passing.arg(command.get_program()).args(command.get_args());
-    passing.env("XDG_STATE_HOME", "/nonexistent");
-    passing
-}
-
 #[test]
 fn a_socket_that_systemd_passes_on_as_http_is_held_to_the_same_rules() -> Result<()> {
     let folder = scratch_folder()?;
@@ -911,7 +889,7 @@ fn a_socket_that_systemd_passes_on_as_http_is_held_to_the_same_rules() -> Result
     let path = folder.path().join("passed");
     let place = path.to_string_lossy();
     let mut server = Daemon::start(
-        passed_on("AF_UNIX", &place, &ours),
+        passed_on("http", ("AF_UNIX", &place), &ours),
         &folder.path().join("stderr"),
     )?;
     let passed = Endpoint::Unix(path.clone());
@@ -922,7 +900,7 @@ fn a_socket_that_systemd_passes_on_as_http_is_held_to_the_same_rules() -> Result
     let answer = HttpClient::connect(&passed)?.ask("POST /v1/check", "", GOOD.as_bytes())?;
     assert_eq!(answer.status, 200);
     server.terminate()?;
-    let output = passed_on("AF_INET", "127.0.0.1", &ours).output()?;
+    let output = passed_on("http", ("AF_INET", "127.0.0.1"), &ours).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         said.contains("name a file with tokens in http.token_file"),
@@ -936,7 +914,7 @@ fn a_socket_that_systemd_passes_on_as_http_is_held_to_the_same_rules() -> Result
         .args(["-p", "inet:0@127.0.0.1", "-d"])
         .arg(folder.path().join("greylist.db"));
     fs::remove_file(&path)?;
-    let output = passed_on("AF_UNIX", &place, &command).output()?;
+    let output = passed_on("http", ("AF_UNIX", &place), &command).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         said.contains("HTTP is not spoken under a greylist.conf"),

@@ -235,12 +235,13 @@ pub(crate) fn source(path: Option<&Path>) -> Source {
     }
 }
 
+/// The sockets that were passed on, and of each protocol of which there are none those of the configuration.
 fn bind_all(config: &Config) -> Result<Sockets, StartError> {
-    let passed = listen::passed();
-    if !passed.is_empty() {
-        return Ok(passed);
-    }
-    let bind_each = |listeners: &[Listener]| {
+    let passed = listen::passed()?;
+    let or_bind = |passed: Vec<Bound>, listeners: &[Listener]| {
+        if !passed.is_empty() {
+            return Ok(passed);
+        }
         let mut bound = Vec::new();
         for listener in listeners {
             bound.extend(listen::bind(listener, config.listen.backlog)?);
@@ -248,10 +249,10 @@ fn bind_all(config: &Config) -> Result<Sockets, StartError> {
         Ok::<_, StartError>(bound)
     };
     Ok(Sockets {
-        policy: bind_each(&config.listen.policy)?,
-        milter: bind_each(&config.listen.milter)?,
-        greylistd: bind_each(&config.listen.greylistd)?,
-        http: bind_each(&config.listen.http)?,
+        policy: or_bind(passed.policy, &config.listen.policy)?,
+        milter: or_bind(passed.milter, &config.listen.milter)?,
+        greylistd: or_bind(passed.greylistd, &config.listen.greylistd)?,
+        http: or_bind(passed.http, &config.listen.http)?,
     })
 }
 

@@ -39,14 +39,6 @@ pub(crate) struct SocketFile {
     inode: Option<u64>,
 }
 
-impl Sockets {
-    pub(crate) fn is_empty(&self) -> bool {
-        [&self.policy, &self.milter, &self.greylistd, &self.http]
-            .iter()
-            .all(|sockets| sockets.is_empty())
-    }
-}
-
 impl SocketFile {
     /// A socket that somebody else made and removes, for example systemd.
     fn foreign() -> Self {
@@ -90,6 +82,12 @@ pub enum ListenError {
     /// A file is in the way that is no socket.
     #[error("cannot listen on unix:{}: this file is no socket; remove it or choose another path", .0.display())]
     NoSocket(PathBuf),
+    /// Who can connect to it may change what is remembered.
+    #[error(
+        "the socket that was passed on by the name greylistd has a TCP address, and it must be a unix \
+         socket: write ListenStream= with a path"
+    )]
+    GreylistdTcp,
     /// The owner of a unix socket is not known.
     #[error("cannot give unix:{} to its owner", .path.display())]
     Owner {
@@ -111,8 +109,11 @@ pub(crate) fn bind(listener: &Listener, backlog: u32) -> Result<Vec<Bound>, List
 /// The sockets that systemd passed, if it passed any. At one whose `FileDescriptorName=` is
 /// `milter`, `greylistd` or `http` that protocol is spoken, at all others the policy protocol.
 ///
+/// # Errors
+/// [`ListenError::GreylistdTcp`]: it is held to the rule of `listen.greylistd`.
+///
 /// Source: sd_listen_fds(3), systemd.socket(5).
-pub(crate) fn passed() -> Sockets {
+pub(crate) fn passed() -> Result<Sockets, ListenError> {
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names: Vec<&str> = names.split(':').collect();
     let mut fds = listenfd::ListenFd::from_env();
@@ -133,7 +134,11 @@ pub(crate) fn passed() -> Sockets {
         };
         those.push(bound);
     }
-    sockets
+    let is_tcp = |bound: &Bound| matches!(bound, Bound::Tcp(_));
+    match sockets.greylistd.iter().any(is_tcp) {
+        true => Err(ListenError::GreylistdTcp),
+        false => Ok(sockets),
+    }
 }
 
 fn bind_tcp(at: &Endpoint, host: &str, port: u16, backlog: u32) -> Result<Vec<Bound>, ListenError> {
