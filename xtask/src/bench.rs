@@ -16,6 +16,7 @@ mod options;
 mod plan;
 mod preload;
 mod random;
+pub(crate) mod reading;
 mod reference;
 mod report;
 mod request;

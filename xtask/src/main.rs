@@ -26,6 +26,8 @@ usage: cargo xtask COMMAND
 
   arrows   check which crate knows which, and who may say what
   bench    measure our server beside the real Postgrey and a reference (bench --help)
+  bench-report
+           measure our reports beside the real postgreyreport on a large log
   ci       all that is checked before a change lands, in stages: the peers, fmt,
            clippy, arrows, tidy, docs, deny, the build, then the tests by kind
   docs     make the manual's pages of the configuration; with --check see that they are
@@ -53,6 +55,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["arrows"] => arrows::run(&Workspace::load()?),
         ["bench", options @ ..] => bench::run(&Workspace::load()?, options),
         ["bench-reference", places @ ..] => bench::run_reference(places),
+        ["bench-report", options @ ..] => bench::reading::run(&Workspace::load()?, options),
         ["ci"] => ci::run(&Workspace::load()?),
         ["docs"] => docs::write(&Workspace::load()?),
         ["docs", "--check"] => docs::check(&Workspace::load()?),

@@ -338,14 +338,22 @@ fn configuration(program: Program, places: &Places, folder: &Path) -> String {
 
 /// The real Postgrey from its unpacked root, as `xtask/src/peers.rs` describes.
 fn postgrey(root: &Path) -> Result<Command> {
-    let script = root.join("usr/sbin/postgrey");
+    // The switch is on its first line, where it would come too late.
+    perl(root, &["-T"], &root.join("usr/sbin/postgrey"))
+}
+
+/// A Perl script with the modules of Postgrey's unpacked root.
+///
+/// # Errors
+/// When the script is missing.
+pub(crate) fn perl(root: &Path, switches: &[&str], script: &Path) -> Result<Command> {
     ensure!(
         script.is_file(),
         "{} is missing: run cargo xtask peers",
         script.display()
     );
     let mut command = Command::new("perl");
-    command.arg("-T");
+    command.args(switches);
     let mut modules = vec![root.join("usr/share/perl5")];
     modules.extend(folders(&root.join("usr/share/perl"), "5.")?);
     for library in folders(&root.join("usr/lib"), "")? {
