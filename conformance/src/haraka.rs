@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use crate::interpreters::node;
 use crate::manual::shipped;
 use crate::peers::peer;
 use crate::process::{Daemon, free_port, scratch_folder, wait_for};
@@ -50,7 +51,8 @@ impl Haraka {
         // It logs to standard output.
         let mut command = Command::new("sh");
         command
-            .args(["-c", "exec node \"$@\" >&2", "sh"])
+            .args(["-c", "exec \"$@\" >&2", "sh"])
+            .arg(node()?)
             .arg(peer("haraka")?.join("node_modules/Haraka/bin/haraka"))
             .arg("-c")
             .arg(folder.path())

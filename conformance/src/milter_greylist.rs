@@ -123,7 +123,7 @@ pub(crate) fn own_linker(root: &Path) -> Result<Command> {
             path.file_name()
                 .is_some_and(|name| name.to_string_lossy().starts_with("ld-linux"))
         })
-        .context("milter-greylist has no libc: run cargo xtask peers")?;
+        .with_context(|| format!("{} has no libc: run cargo xtask peers", root.display()))?;
     // Some packages put theirs there.
     search.push(root.join("usr/lib"));
     let mut command = Command::new(linker);

@@ -4,6 +4,10 @@
 
 use std::process::Command;
 
+use anyhow::Result;
+
+use crate::interpreters::python;
+
 /// Binds a socket of this family at this place, and becomes the rest, which is told of it by this name.
 const PASS_ON: &str = "import os, socket, sys
 name, family, place, *command = sys.argv[1:]
@@ -18,11 +22,13 @@ os.execvp(command[0], command)
 
 /// The same command with a socket passed on to it: of the family `AF_UNIX` at a path, or of `AF_INET` at
 /// an address. `name` is what systemd's `FileDescriptorName=` would be.
-#[must_use]
-pub fn passed_on(name: &str, (family, place): (&str, &str), command: &Command) -> Command {
-    let mut passing = Command::new("python3");
+///
+/// # Errors
+/// When Python is missing; the text says how to get it.
+pub fn passed_on(name: &str, (family, place): (&str, &str), command: &Command) -> Result<Command> {
+    let mut passing = python()?;
     passing.args(["-I", "-c", PASS_ON, name, family, place]);
     passing.arg(command.get_program()).args(command.get_args());
     passing.env("XDG_STATE_HOME", "/nonexistent");
-    passing
+    Ok(passing)
 }

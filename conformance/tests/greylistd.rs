@@ -413,7 +413,7 @@ fn a_socket_that_systemd_passes_on_is_greylistds_and_the_others_stay() -> Result
     let place = path.to_string_lossy();
     // Another one in the configuration gives way to it.
     let ours = Native::command(folder.path(), "listen.greylistd = [\"unix:DIR/unused\"]\n")?;
-    let command = passed_on(name, ("AF_UNIX", &place), &ours);
+    let command = passed_on(name, ("AF_UNIX", &place), &ours)?;
     let mut server = Daemon::start(command, &folder.path().join("stderr"))?;
     let policy = Endpoint::Unix(folder.path().join("policy"));
     wait_for("its policy socket", START_MAX, || {
@@ -433,7 +433,7 @@ fn a_socket_that_systemd_passes_on_is_greylistds_and_the_others_stay() -> Result
     // It is systemd's, which goes on listening while the server is away.
     ensure!(path.exists());
 
-    let output = passed_on(name, ("AF_INET", "127.0.0.1"), &ours).output()?;
+    let output = passed_on(name, ("AF_INET", "127.0.0.1"), &ours)?.output()?;
     assert_eq!(output.status.code(), Some(69));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(said.contains("it must be a unix socket"), "{said}");

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use conformance::{
     Clock, Daemon, EPISODE_START, Endpoint, HttpAnswer, HttpClient, Native, Plan, Serving,
-    free_port, greylatch_binary, http_request, manual_block, passed_on, scratch_folder, wait_for,
+    free_port, greylatch_binary, http_request, manual_block, passed_on, python, scratch_folder,
+    wait_for,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -758,7 +759,7 @@ print(version, client.getresponse().status)
 ";
 
 fn ask_over_tls(port: u16, trusted: &Path) -> Result<Output> {
-    Command::new("python3")
+    python()?
         .args(["-I", "-c", OVER_TLS, &port.to_string()])
         .arg(trusted)
         .args([CHECK_TOKEN, GOOD])
@@ -889,7 +890,7 @@ fn a_socket_that_systemd_passes_on_as_http_is_held_to_the_same_rules() -> Result
     let path = folder.path().join("passed");
     let place = path.to_string_lossy();
     let mut server = Daemon::start(
-        passed_on("http", ("AF_UNIX", &place), &ours),
+        passed_on("http", ("AF_UNIX", &place), &ours)?,
         &folder.path().join("stderr"),
     )?;
     let passed = Endpoint::Unix(path.clone());
@@ -900,7 +901,7 @@ fn a_socket_that_systemd_passes_on_as_http_is_held_to_the_same_rules() -> Result
     let answer = HttpClient::connect(&passed)?.ask("POST /v1/check", "", GOOD.as_bytes())?;
     assert_eq!(answer.status, 200);
     server.terminate()?;
-    let output = passed_on("http", ("AF_INET", "127.0.0.1"), &ours).output()?;
+    let output = passed_on("http", ("AF_INET", "127.0.0.1"), &ours)?.output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         said.contains("name a file with tokens in http.token_file"),
@@ -914,7 +915,7 @@ fn a_socket_that_systemd_passes_on_as_http_is_held_to_the_same_rules() -> Result
         .args(["-p", "inet:0@127.0.0.1", "-d"])
         .arg(folder.path().join("greylist.db"));
     fs::remove_file(&path)?;
-    let output = passed_on("http", ("AF_UNIX", &place), &command).output()?;
+    let output = passed_on("http", ("AF_UNIX", &place), &command)?.output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         said.contains("HTTP is not spoken under a greylist.conf"),

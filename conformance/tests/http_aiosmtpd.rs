@@ -4,13 +4,12 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
     Clock, Daemon, EPISODE_START, Plan, Serving, SmtpClient, SmtpReply, free_port, headers, peer,
-    scratch_folder, wait_for,
+    python, scratch_folder, wait_for,
 };
 use tempfile::TempDir;
 
@@ -35,7 +34,7 @@ impl Aiosmtpd {
         let port = free_port()?;
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/aiosmtpd");
         let packages = peer("aiosmtpd")?;
-        let mut command = Command::new("python3");
+        let mut command = python()?;
         command
             .args(["-s", "-B", "-m", "aiosmtpd", "-n", "-l"])
             .arg(format!("127.0.0.1:{port}"))

@@ -6,10 +6,10 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
-use conformance::{Native, free_port, is_long_run, peer, scratch_folder};
+use conformance::{Native, free_port, is_long_run, peer, python, scratch_folder};
 use tempfile::TempDir;
 
 const TOKEN: &str = "admin-0123456789abcdef";
@@ -48,7 +48,7 @@ impl Server {
     /// Runs the tester with this description, and more options.
     fn test(&self, description: &Path, questions: &str, options: &[&str]) -> Result<Output> {
         let packages = peer("schemathesis")?;
-        let mut command = Command::new("python3");
+        let mut command = python()?;
         command
             .args(["-s", "-m", "schemathesis.cli", "run"])
             .arg(description)

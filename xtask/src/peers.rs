@@ -36,7 +36,7 @@
 //! - `miltertest`: `ROOT/usr/bin/miltertest`.
 //! - `chromium-headless-shell`: see `conformance/src/browser.rs`.
 //!
-//! Those that are no Debian packages are in `registries.rs`.
+//! `python3` runs those that are no Debian packages: see `registries.rs`.
 //!
 //! Source: postconf(5) `import_environment`.
 
@@ -230,6 +230,22 @@ const PEERS: &[Peer] = &[
         // Debian 12 has none.
         release: Some("trixie"),
     },
+    Peer {
+        name: "python3",
+        also: &["python3-pip"],
+        // Of dpkg, and what the system has to have for Rust.
+        without: &[
+            "ca-certificates",
+            "libacl1",
+            "libmd0",
+            "libpcre2-8-0",
+            "libselinux1",
+            "openssl",
+            "openssl-provider-legacy",
+        ],
+        // One version for all systems, since wheels are built for one.
+        release: Some("trixie"),
+    },
 ];
 
 /// Fetches and unpacks all peers, unless that is done already, and prints
@@ -250,7 +266,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         let version = version_in(&text, peer.name).context("the stamp has no version")?;
         println!("  {:<18} {version}", peer.name);
     }
-    registries::run(&peers)
+    let python = version_in(&text, "python3").context("the stamp has no version")?;
+    registries::run(&peers, python)
 }
 
 /// One line that changes when other things should be unpacked.

