@@ -86,7 +86,7 @@ pub use opensmtpd::{OpenSmtpd, OpenSmtpdSetup};
 pub use option_set::{OptionSet, option_sets};
 pub use own_network::own_network;
 pub use passed_on::passed_on;
-pub use peers::{greylatch_binary, is_long_run, peer};
+pub use peers::{greylatch_binary, is_long_run, peer, peer_program};
 pub use policy::{Heard, PolicyClient};
 pub use postfix::{Postfix, PostfixSetup};
 pub use process::{

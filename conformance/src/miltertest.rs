@@ -3,12 +3,12 @@
 //! Source: miltertest(8).
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::greylister::{Endpoint, libraries};
-use crate::peers::peer;
+use crate::greylister::Endpoint;
+use crate::peers::peer_program;
 
 /// Runs `conformance/miltertest/SCRIPT.lua` against the filter at `endpoint`.
 /// The script has the filter's place as `socket`, and `globals` as variables.
@@ -16,15 +16,13 @@ use crate::peers::peer;
 /// # Errors
 /// When it ends with an error; the text has what the script said.
 pub fn miltertest(script: &str, endpoint: &Endpoint, globals: &[(&str, &str)]) -> Result<()> {
-    let root = peer("miltertest")?;
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("miltertest");
     let socket = match endpoint {
         Endpoint::Unix(path) => format!("local:{}", path.display()),
         Endpoint::Inet(address) => format!("inet:{}@{}", address.port(), address.ip()),
     };
-    let mut command = Command::new(root.join("usr/bin/miltertest"));
+    let mut command = peer_program("miltertest")?;
     command
-        .env("LD_LIBRARY_PATH", std::env::join_paths(libraries(&root)?)?)
         .arg("-s")
         .arg(scripts.join("run.lua"))
         .stdin(Stdio::null());

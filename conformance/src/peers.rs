@@ -5,8 +5,11 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+
+use crate::greylister::libraries;
 
 /// The folder into which the peer `name` was unpacked: `GREYLATCH_PEERS/name`,
 /// by default `target/peers/name` of this workspace.
@@ -27,6 +30,17 @@ pub fn peer(name: &str) -> Result<PathBuf> {
     folder
         .canonicalize()
         .with_context(|| format!("cannot resolve {}", folder.display()))
+}
+
+/// The program `usr/bin/NAME` of the peer `name`, with the libraries that lie beside it.
+///
+/// # Errors
+/// When it is not there; the text says how to get it.
+pub fn peer_program(name: &str) -> Result<Command> {
+    let root = peer(name)?;
+    let mut command = Command::new(root.join("usr/bin").join(name));
+    command.env("LD_LIBRARY_PATH", env::join_paths(libraries(&root)?)?);
+    Ok(command)
 }
 
 /// Our program: `GREYLATCH_BIN`, by default the binary beside the running test.

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use conformance::{KnownFates, Lost, Native, greylatch_binary, scratch_folder, shipped, unix_now};
+use conformance::{
+    KnownFates, Lost, Native, greylatch_binary, peer_program, scratch_folder, shipped, unix_now,
+};
 use serde_json::Value;
 
 /// What the server is told; its rules of identity are the default.
@@ -155,9 +157,8 @@ fn rotated_files_are_read_in_the_order_of_their_times_however_they_are_named() -
     )?;
     write("old", deferrals(0..100))?;
     write("other", deferrals(90..120))?;
-    for (name, program) in [("old", "gzip"), ("other", "zstd")] {
-        compress(&folder.path().join(name), program)?;
-    }
+    compress(&folder.path().join("old"), Command::new("gzip"))?;
+    compress(&folder.path().join("other"), peer_program("zstd")?)?;
     for files in [
         ["new", "other.zst", "old.gz"],
         ["old.gz", "new", "other.zst"],
@@ -183,13 +184,10 @@ fn rotated_files_are_read_in_the_order_of_their_times_however_they_are_named() -
 }
 
 /// Compresses a file as the programs do, with the library of the same name.
-fn compress(path: &Path, program: &str) -> Result<()> {
-    let status = Command::new(program)
-        .args(["-q", "-f"])
-        .arg(path)
-        .status()
-        .with_context(|| format!("{program} is needed"))?;
-    ensure!(status.success(), "{program} ended with {status}");
+fn compress(path: &Path, mut program: Command) -> Result<()> {
+    let status = program.args(["-q", "-f"]).arg(path).status();
+    let status = status.with_context(|| format!("cannot start {program:?}"))?;
+    ensure!(status.success(), "{program:?} ended with {status}");
     Ok(())
 }
 
@@ -198,7 +196,7 @@ fn what_cannot_be_read_is_said_and_the_rest_reported() -> Result<()> {
     let folder = scratch_folder()?;
     let log = folder.path().join("log");
     fs::write(&log, deferrals(0..100))?;
-    compress(&log, "gzip")?;
+    compress(&log, Command::new("gzip"))?;
     let whole = fs::read(folder.path().join("log.gz"))?;
     File::create(folder.path().join("cut.gz"))?.write_all(&whole[..whole.len() / 2])?;
     fs::write(folder.path().join("x.xz"), b"\xfd7zXZ\0")?;

@@ -33,7 +33,7 @@
 //!   be, so its root has a libc of its own.
 //! - `exim4-daemon-light`, `greylistd`: see `conformance/src/exim.rs`.
 //! - `opensmtpd`: see `conformance/src/opensmtpd.rs`.
-//! - `miltertest`: `ROOT/usr/bin/miltertest`.
+//! - `miltertest`, `zstd`: `ROOT/usr/bin/miltertest`, `ROOT/usr/bin/zstd`.
 //! - `chromium-headless-shell`: see `conformance/src/browser.rs`.
 //!
 //! `python3` runs those that are no Debian packages: see `registries.rs`.
@@ -212,6 +212,12 @@ const PEERS: &[Peer] = &[
             "x11-*",
             "xdg-utils",
         ],
+        release: None,
+    },
+    Peer {
+        name: "zstd",
+        also: &[],
+        without: &[],
         release: None,
     },
     Peer {
