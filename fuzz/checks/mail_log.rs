@@ -5,7 +5,8 @@
 
 use greylatch_core::{IdentityRules, School, Timestamp};
 use greylatch_report::{
-    Intake, Ledger, Period, Reader, Report, Sources, Stamps, to_csv, to_html, to_json, to_text,
+    Intake, Ledger, Messages, Period, Reader, Report, Sources, Stamps, to_csv, to_html, to_json,
+    to_text,
 };
 
 /// Checks one input.
@@ -47,13 +48,14 @@ fn report(log: &[u8], size: usize, school: School) -> Report {
     let mut reader = Reader::new("greylist");
     let latest = Timestamp(1_800_000_000);
     let mut intake = Intake::new(Stamps::new(latest, Box::new(Timestamp)));
+    let mut messages = Messages::default();
     for piece in log.chunks(size) {
-        intake.feed(piece);
-        while ledger.take(&mut reader, &mut intake) {}
+        intake.feed(piece, &mut messages);
+        while ledger.take(&mut reader, &mut messages) {}
     }
-    intake.finish();
-    while ledger.take(&mut reader, &mut intake) {}
+    intake.finish(&mut messages);
+    while ledger.take(&mut reader, &mut messages) {}
     let mut sources = Sources::default();
     sources.add(intake.counts(), false);
-    ledger.report(&reader, &sources)
+    ledger.report(&reader, &sources, 0)
 }

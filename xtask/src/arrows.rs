@@ -146,6 +146,8 @@ const TABLE: &[Arrows] = &[
             &["memchr"],
             // The organisational domain of a client's name.
             &["psl"],
+            // The hashes of tables that are looked into for millions of lines.
+            &["foldhash"],
         ],
     },
     Arrows {

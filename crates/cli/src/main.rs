@@ -1,5 +1,6 @@
 //! The program `greylatch`: which of its names was called, and with what exit code it ends.
 
+mod ahead;
 mod arguments;
 mod ask;
 mod check;

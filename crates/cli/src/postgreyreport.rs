@@ -20,6 +20,7 @@ use self::clients::ClientList;
 use self::database::Database;
 use self::options::Options;
 use self::questions::Questions;
+use crate::ahead::{Ahead, Outlet};
 use crate::refusal::{Refusal, told};
 
 /// The exit code when what was given cannot be used.
@@ -57,7 +58,7 @@ fn report(words: &[String]) -> Result<ExitCode, Refusal> {
     let filter = Filter::new(&options)?;
     let questions = questions(&options)?;
     let mut triplets = FatalTriplets::new();
-    read(files, &filter, &mut triplets)?;
+    read(files.to_vec(), &filter, &mut triplets)?;
     let after = SuccessAfter::new(options.delay.as_deref().unwrap_or("300"));
     let remark = database
         .each_passed(after, |key| triplets.has_passed(key))
@@ -130,61 +131,90 @@ impl Filter {
     }
 }
 
-/// Reads the log from files, or from standard input when there are none.
-fn read(files: &[String], filter: &Filter, triplets: &mut FatalTriplets) -> Result<(), Refusal> {
-    let mut lines = Lines::with(Deferred::WORD);
+/// Reads the log from files, or from standard input when there are none. A thread of its own reads, and
+/// looks for lines that may tell of a deferral.
+fn read(
+    mut files: Vec<String>,
+    filter: &Filter,
+    triplets: &mut FatalTriplets,
+) -> Result<(), Refusal> {
     if files.is_empty() {
-        read_one(&mut io::stdin().lock(), "-", &mut lines, filter, triplets)?;
+        files.push("-".to_owned());
     }
-    for file in files {
-        if file == "-" {
-            read_one(&mut io::stdin().lock(), "-", &mut lines, filter, triplets)?;
-            continue;
+    let cannot = |error: io::Error| Refusal::new(WRONG, format!("ERROR: no thread: {error}"));
+    let mut found = Ahead::begin("log", move |outlet| find(&files, outlet)).map_err(cannot)?;
+    let mut lines = Vec::new();
+    while let Some(next) = found.next(lines) {
+        lines = next;
+        let whole = lines.strip_suffix(b"\n").unwrap_or(&lines);
+        for line in whole.split(|byte| *byte == b'\n') {
+            if let Some(deferred) = filter.deferred(line) {
+                let full = |full| Refusal::new(WRONG, format!("ERROR: {full}"));
+                triplets.count(&deferred, line).map_err(full)?;
+            }
         }
-        match File::open(file) {
-            Ok(mut log) => read_one(&mut log, file, &mut lines, filter, triplets)?,
-            Err(error) => say(&format!("Can't open {file}: {}", plain(&error))),
-        }
+        lines.clear();
     }
-    if lines.too_long() > 0 {
+    let too_long = found.end();
+    if too_long > 0 {
         say(&format!(
-            "WARNING: {} lines of more than 64 KiB were left out",
-            lines.too_long()
+            "WARNING: {too_long} lines of more than 64 KiB were left out"
         ));
     }
     Ok(())
 }
 
-fn read_one(
+/// Hands over the lines that may tell of a deferral, each with its line feed, and gives how many lines
+/// were too long.
+fn find(files: &[String], outlet: &Outlet<Vec<u8>>) -> u64 {
+    let mut lines = Lines::with(Deferred::WORD);
+    let mut block = vec![0; BLOCK];
+    for file in files {
+        if file == "-" {
+            find_in(&mut io::stdin(), "-", &mut block, &mut lines, outlet);
+            continue;
+        }
+        match File::open(file) {
+            Ok(mut log) => find_in(&mut log, file, &mut block, &mut lines, outlet),
+            Err(error) => say(&format!("Can't open {file}: {}", plain(&error))),
+        }
+    }
+    lines.too_long()
+}
+
+fn find_in(
     log: &mut impl Read,
     name: &str,
+    block: &mut [u8],
     lines: &mut Lines,
-    filter: &Filter,
-    triplets: &mut FatalTriplets,
-) -> Result<(), Refusal> {
-    let mut full = None;
-    let mut each = |line: &[u8]| {
-        if let Some(deferred) = filter.deferred(line) {
-            let counted = triplets.count(&deferred, line);
-            full = full.take().or(counted.err());
-        }
+    outlet: &Outlet<Vec<u8>>,
+) {
+    let keep = |found: &mut Vec<u8>, line: &[u8]| {
+        found.extend_from_slice(line);
+        found.push(b'\n');
     };
-    let mut block = vec![0; BLOCK];
+    let mut found = Vec::new();
     loop {
-        match log.read(&mut block) {
+        match log.read(block) {
             Ok(0) => break,
-            Ok(length) => lines.feed(&block[..length], &mut each),
+            Ok(length) => lines.feed(&block[..length], |line| keep(&mut found, line)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 say(&format!("Can't read {name}: {}", plain(&error)));
                 break;
             }
         }
+        if !found.is_empty() {
+            match outlet.hand_over(found) {
+                Some(emptied) => found = emptied,
+                None => return,
+            }
+        }
     }
-    lines.finish(&mut each);
-    match full {
-        Some(full) => Err(Refusal::new(WRONG, format!("ERROR: {full}"))),
-        None => Ok(()),
+    lines.finish(|line| keep(&mut found, line));
+    if !found.is_empty() {
+        // Whoever takes no more has said why.
+        let _ = outlet.hand_over(found);
     }
 }
 

@@ -65,7 +65,7 @@ fn told(arguments: &ReportArguments, asked: &Asked) -> anyhow::Result<(Report, b
         sources = logs::read(&arguments.files, asked.now, |log| {
             ledger.take(&mut reader, log);
         })?;
-        report = ledger.report(&reader, &sources);
+        report = ledger.report(&reader, &sources, shown_rows(arguments));
     }
     if arguments.from != SourceArgument::Logs {
         let remembered = remembered(arguments, asked.period)?;
@@ -153,6 +153,15 @@ fn choose(report: &mut Report, wanted: &[String]) -> anyhow::Result<()> {
 const ROWS: usize = 20;
 const PAGE_ROWS: usize = 200;
 
+/// How many rows of a table are printed, all if 0: what programs read has all.
+fn shown_rows(arguments: &ReportArguments) -> usize {
+    if arguments.json || arguments.csv {
+        return 0;
+    }
+    let usual = if arguments.html { PAGE_ROWS } else { ROWS };
+    arguments.rows.unwrap_or(usual)
+}
+
 fn print(report: &Report, arguments: &ReportArguments) -> anyhow::Result<()> {
     let when = |at: Timestamp| clock::local(at, "%Y-%m-%d %H:%M:%S");
     let text = if arguments.json {
@@ -160,9 +169,9 @@ fn print(report: &Report, arguments: &ReportArguments) -> anyhow::Result<()> {
     } else if arguments.csv {
         to_csv(csv_table(report)?)
     } else if arguments.html {
-        to_html(report, arguments.rows.unwrap_or(PAGE_ROWS), &when)
+        to_html(report, shown_rows(arguments), &when)
     } else {
-        to_text(report, arguments.rows.unwrap_or(ROWS), &when)
+        to_text(report, shown_rows(arguments), &when)
     };
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever reads may have read enough.

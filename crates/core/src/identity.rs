@@ -20,6 +20,15 @@ pub struct IdentityRules {
     pub ipv6_prefix: u8,
 }
 
+/// Sender and recipient as the client said them.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    /// Empty for the null sender.
+    pub sender: &'a [u8],
+    /// The recipient.
+    pub recipient: &'a [u8],
+}
+
 /// Whose way of forming identities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum School {
@@ -50,7 +59,17 @@ impl IdentityRules {
     /// The triplet of an attempt that `client` makes.
     #[must_use]
     pub fn triplet(&self, client: IpAddr, attempt: &Attempt) -> Triplet {
-        let (sender, recipient) = (attempt.text(Field::Sender), attempt.text(Field::Recipient));
+        let envelope = Envelope {
+            sender: attempt.text(Field::Sender),
+            recipient: attempt.text(Field::Recipient),
+        };
+        self.triplet_of(client, envelope)
+    }
+
+    /// The triplet of an attempt of which no more than this is known.
+    #[must_use]
+    pub fn triplet_of(&self, client: IpAddr, envelope: Envelope<'_>) -> Triplet {
+        let Envelope { sender, recipient } = envelope;
         Triplet::form(
             self.school,
             |text| self.push_client(text, client),
@@ -71,6 +90,15 @@ impl IdentityRules {
     #[must_use]
     pub fn opaque(&self, words: &[u8]) -> Triplet {
         Triplet::new(self.school, OPAQUE, b"", words)
+    }
+
+    /// The identity of a client, as it stands in its triplets.
+    #[must_use]
+    pub fn client_identity(&self, client: IpAddr) -> Vec<u8> {
+        let mut text = Vec::new();
+        self.push_client(&mut text, client);
+        text.make_ascii_lowercase();
+        text
     }
 
     fn push_client(&self, text: &mut Vec<u8>, client: IpAddr) {

@@ -24,7 +24,7 @@ pub use address::{AddressDialect, Network, NetworkError, postgrey_text};
 pub use attempt::{Attempt, Field, Stage};
 pub use content::Content;
 pub use engine::{decide, settled_by_client};
-pub use identity::{IdentityRules, School, Triplet};
+pub use identity::{Envelope, IdentityRules, School, Triplet};
 pub use memory::{Change, ClientRecord, Entry, EntryChange, Memory, Standing};
 pub use notice::Notice;
 pub use peer::{PeerEvent, PeerTriplet, milter_greylist_text};

@@ -43,7 +43,7 @@ fn origin(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
     if let Some((program, message)) = program(text) {
         return (b"", program, message);
     }
-    let host_end = text.iter().take(HOST_MAX).position(|byte| *byte == b' ');
+    let host_end = memchr::memchr(b' ', &text[..text.len().min(HOST_MAX)]);
     if let Some(end) = host_end
         && let Some((program, message)) = program(&text[end + 1..])
     {
@@ -54,11 +54,10 @@ fn origin(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
 
 /// `PROGRAM: ` or `PROGRAM[PID]: `, and what stands behind it.
 fn program(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./".contains(byte);
     let end = text
         .iter()
         .take(PROGRAM_MAX)
-        .position(|byte| !is_of_name(byte))?;
+        .position(|byte| !OF_NAME[usize::from(*byte)])?;
     let (name, behind) = text.split_at(end);
     let behind = match behind.strip_prefix(b"[") {
         Some(number) => {
@@ -74,6 +73,20 @@ fn program(text: &[u8]) -> Option<(&[u8], &[u8])> {
         .or_else(|| message.is_empty().then_some(message))?;
     (!name.is_empty()).then_some((name, message))
 }
+
+/// Which bytes a program's name is made of.
+const OF_NAME: [bool; 256] = {
+    let mut of_name = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        of_name[byte] = matches!(
+            byte as u8,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'/'
+        );
+        byte += 1;
+    }
+    of_name
+};
 
 /// The longest names that are looked for. Source: RFC 5424 §6 (HOSTNAME 255, APP-NAME 48; more here,
 /// since a program may be named by its path).

@@ -6,12 +6,10 @@
 //!
 //! Source: postgreyreport 1.14.3 as observed by running it.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-
 use greylatch_core::push_early_postgrey_sender;
 use thiserror::Error;
 
+use crate::keyed::{Hashes, Table};
 use crate::postfix::Deferred;
 
 /// All greylisted triplets of a log, and which of them have passed.
@@ -21,8 +19,8 @@ pub struct FatalTriplets {
     text: Vec<u8>,
     rows: Vec<Row>,
     /// The newest row of each chain, by the hash of what its rows have in common.
-    chains: HashMap<u64, u32>,
-    hasher: RandomState,
+    chains: Table<u64, u32>,
+    hashes: Hashes,
     /// How many deferrals have been counted.
     counted: u64,
     /// The key that is being looked for.
@@ -203,7 +201,7 @@ impl FatalTriplets {
     fn hash(&self, key: &[u8]) -> u64 {
         let address = address(key);
         let rest = &key[address.len()..];
-        self.hasher.hash_one((network(address), rest))
+        self.hashes.narrow((network(address), rest))
     }
 
     fn push(&mut self, text: &[u8]) -> Result<Span, TooManyTriplets> {

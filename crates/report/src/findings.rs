@@ -46,18 +46,39 @@ impl Sources {
 
 /// A delivery of the period, and what became of it.
 pub(crate) struct Case<'a> {
+    ledger: &'a Ledger,
     pub(crate) delivery: &'a Delivery,
-    pub(crate) triplet: Triplet,
-    pub(crate) address: &'a [u8],
-    pub(crate) name: &'a [u8],
-    pub(crate) sender: &'a [u8],
-    pub(crate) recipient: &'a [u8],
+    /// The client's address, if it is one.
+    address: Option<IpAddr>,
     /// It did not come back, or always too early.
     pub(crate) never: bool,
     /// But the same sender has reached the same recipient from elsewhere.
     pub(crate) elsewhere: bool,
     /// It may still come.
     pub(crate) young: bool,
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn address(&self) -> &'a [u8] {
+        self.ledger.field(self.delivery, 0)
+    }
+
+    pub(crate) fn name(&self) -> &'a [u8] {
+        self.ledger.field(self.delivery, 1)
+    }
+
+    pub(crate) fn sender(&self) -> &'a [u8] {
+        self.ledger.field(self.delivery, 2)
+    }
+
+    pub(crate) fn recipient(&self) -> &'a [u8] {
+        self.ledger.field(self.delivery, 3)
+    }
+
+    /// Formed again: kept of all deliveries, they would take more memory than anything else.
+    pub(crate) fn triplet(&self) -> Triplet {
+        self.ledger.triplet(self.delivery)
+    }
 }
 
 /// Groups of all kinds.
@@ -73,9 +94,10 @@ pub(crate) struct AllGroups {
 }
 
 impl Ledger {
-    /// The report on what was told.
+    /// The report on what was told. Of the table with a row for each delivery, only so many are made,
+    /// all if `rows` is 0.
     #[must_use]
-    pub fn report(&self, reader: &Reader, sources: &Sources) -> Report {
+    pub fn report(&self, reader: &Reader, sources: &Sources, rows: usize) -> Report {
         let cases = self.cases();
         let mut groups = AllGroups::default();
         for case in &cases {
@@ -86,7 +108,7 @@ impl Ledger {
             self.summary(&cases, &groups),
             read(reader, sources, self),
             self.verdicts(),
-            never_came_back(&cases),
+            never_came_back(&cases, rows),
         ];
         tables.extend(waiting::never_by(&groups));
         tables.push(waiting::wait(&groups));
@@ -108,18 +130,15 @@ impl Ledger {
             .iter()
             .filter_map(|delivery| self.case(delivery, end))
             .collect();
-        // Addresses by their numbers, what is none behind them.
-        cases.sort_by_cached_key(|case| {
-            let text = std::str::from_utf8(case.address).ok();
-            let address = text.and_then(|text| text.parse::<IpAddr>().ok());
-            let first = case.delivery.first();
-            (
-                address.is_none(),
-                address,
-                case.triplet.joined().to_vec(),
-                first,
-            )
-        });
+        // Addresses by their numbers, what is none behind them; those of one by their triplets.
+        let by_address = |case: &Case<'_>| (case.address.is_none(), case.address);
+        cases.sort_unstable_by_key(by_address);
+        for of_one in cases.chunk_by_mut(|one, next| one.address == next.address) {
+            of_one.sort_by_cached_key(|case| {
+                let triplet = case.triplet().joined().to_vec();
+                (triplet, case.delivery.first())
+            });
+        }
         cases
     }
 
@@ -130,16 +149,13 @@ impl Ledger {
         }
         let never = delivery.is_open();
         let last = delivery.course().map_or(first, |course| course.last);
-        let triplet = self.triplet(delivery);
+        let address = std::str::from_utf8(self.field(delivery, 0)).ok();
         Some(Case {
-            elsewhere: never && self.was_reached(&triplet, first),
+            ledger: self,
+            elsewhere: never && self.was_reached(&self.triplet(delivery), first),
             young: never && end.since(timestamp(last)).0 < YOUNG_S,
             delivery,
-            triplet,
-            address: self.field(delivery, 0),
-            name: self.field(delivery, 1),
-            sender: self.field(delivery, 2),
-            recipient: self.field(delivery, 3),
+            address: address.and_then(|text| text.parse().ok()),
             never,
         })
     }
@@ -234,7 +250,7 @@ fn read(reader: &Reader, sources: &Sources, ledger: &Ledger) -> Table {
     table
 }
 
-fn never_came_back(cases: &[Case<'_>]) -> Table {
+fn never_came_back(cases: &[Case<'_>], rows: usize) -> Table {
     let mut table = Table::new(
         "never-came-back",
         "Never came back",
@@ -253,16 +269,18 @@ fn never_came_back(cases: &[Case<'_>]) -> Table {
             ("elsewhere", "ELSEWHERE"),
         ],
     );
-    for case in cases.iter().filter(|case| case.never) {
+    let never = || cases.iter().filter(|case| case.never);
+    let made = if rows == 0 { usize::MAX } else { rows };
+    for case in never().take(made) {
         let Some(course) = case.delivery.course() else {
             continue;
         };
         table.rows.push(vec![
-            Cell::text(case.address),
-            Cell::text(case.name),
-            Cell::text(case.triplet.client()),
-            Cell::text(case.sender),
-            Cell::text(case.recipient),
+            Cell::text(case.address()),
+            Cell::text(case.name()),
+            Cell::text(case.triplet().client()),
+            Cell::text(case.sender()),
+            Cell::text(case.recipient()),
             Cell::Count(u64::from(course.deferrals)),
             Cell::Time(timestamp(course.first)),
             Cell::Time(timestamp(course.last)),
@@ -270,23 +288,27 @@ fn never_came_back(cases: &[Case<'_>]) -> Table {
             Cell::Flag(case.elsewhere),
         ]);
     }
+    table.not_made = never().skip(made).count();
     table
 }
 
 impl AllGroups {
     fn add(&mut self, case: &Case<'_>) {
-        let network = case.triplet.client();
-        let sender_domain = domain(case.sender);
-        group(&mut self.networks, network).add(case);
-        group(&mut self.sender_domains, &sender_domain).add(case);
-        group(&mut self.recipients, &case.recipient.to_ascii_lowercase()).add(case);
-        group(&mut self.all, b"all").add(case);
-        if case.name.is_empty() {
-            group(&mut self.providers, network).add(case);
+        let network = &case.ledger.network(case.delivery)[..];
+        let sender_domain = &domain(case.sender())[..];
+        let add = |groups: &mut Groups, name: &[u8]| {
+            group(groups, name).add(case, network, sender_domain);
+        };
+        add(&mut self.networks, network);
+        add(&mut self.sender_domains, sender_domain);
+        add(&mut self.recipients, &case.recipient().to_ascii_lowercase());
+        add(&mut self.all, b"all");
+        if case.name().is_empty() {
+            add(&mut self.providers, network);
         } else {
-            let organisation = organisation(case.name);
-            group(&mut self.organisations, &organisation).add(case);
-            group(&mut self.providers, &organisation).add(case);
+            let organisation = organisation(case.name());
+            add(&mut self.organisations, &organisation);
+            add(&mut self.providers, &organisation);
         }
     }
 
@@ -307,15 +329,15 @@ impl AllGroups {
 }
 
 impl crate::groups::Group {
-    fn add(&mut self, case: &Case<'_>) {
+    fn add(&mut self, case: &Case<'_>, network: &[u8], sender_domain: &[u8]) {
         if case.never {
             self.never += 1;
             self.elsewhere += u64::from(case.elsewhere);
         } else {
             self.came += 1;
-            self.networks.add(case.triplet.client());
-            self.sender_domains.add(&domain(case.sender));
-            self.recipients.add(case.recipient);
+            self.networks.add(network);
+            self.sender_domains.add(sender_domain);
+            self.recipients.add(case.recipient());
         }
         if let Some(course) = case.delivery.course() {
             self.tries += u64::from(course.deferrals);

@@ -1,6 +1,9 @@
 //! Deliveries put together by what they have in common, and figures of waiting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use crate::keyed::Table;
 
 /// What is counted of the deliveries of one group.
 #[derive(Debug, Default)]
@@ -58,14 +61,14 @@ impl Group {
 }
 
 /// Groups by their names.
-pub(crate) type Groups = BTreeMap<Vec<u8>, Group>;
+pub(crate) type Groups = Table<Vec<u8>, Group>;
 
 /// The group of this name.
 pub(crate) fn group<'a>(groups: &'a mut Groups, name: &[u8]) -> &'a mut Group {
     if !groups.contains_key(name) {
         groups.insert(name.to_vec(), Group::default());
     }
-    groups.entry(name.to_vec()).or_default()
+    groups.get_mut(name).expect("it was there, or is now")
 }
 
 /// The groups that have something by `size`, the largest first, those of one size by name.
@@ -75,7 +78,7 @@ pub(crate) fn largest(groups: &Groups, size: impl Fn(&Group) -> u64) -> Vec<(&[u
         .filter(|(_, group)| size(group) > 0)
         .map(|(name, group)| (name.as_slice(), group))
         .collect();
-    found.sort_by_key(|(_, group)| std::cmp::Reverse(size(group)));
+    found.sort_unstable_by_key(|(name, group)| (Reverse(size(group)), *name));
     found
 }
 

@@ -1,5 +1,6 @@
-//! One log as its blocks come in: cut into messages, of which those that may tell something are held
-//! until they are taken. So several logs can be read side by side in the order of their times.
+//! One log as its blocks come in: cut into messages, of which those that may tell something are kept
+//! until they are taken. So several logs can be read side by side in the order of their times, and each
+//! on a thread of its own.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,11 +13,11 @@ use crate::lines::Lines;
 use crate::reader::Writer;
 use crate::stamp::Stamps;
 
-/// One log. It holds what came with the last block, so it should be fed when it holds nothing.
+/// One log.
 pub struct Intake {
     stamps: Stamps,
     form: Form,
-    held: Held,
+    order: Order,
 }
 
 enum Form {
@@ -26,13 +27,20 @@ enum Form {
     Journal(Box<Journal>),
 }
 
+/// What is known of the times of a log.
 #[derive(Default)]
-struct Held {
-    text: Vec<u8>,
-    messages: VecDeque<HeldMessage>,
+struct Order {
     without_time: u64,
     latest: Option<Timestamp>,
     back_s: i64,
+}
+
+/// Messages of a log that may tell something, in the order of its lines, until they are taken. What came
+/// with one block is held, so it should be empty when the next is fed.
+#[derive(Default)]
+pub struct Messages {
+    text: Vec<u8>,
+    messages: VecDeque<HeldMessage>,
 }
 
 struct HeldMessage {
@@ -70,12 +78,12 @@ impl Intake {
         Self {
             stamps,
             form: Form::Unknown(Vec::new()),
-            held: Held::default(),
+            order: Order::default(),
         }
     }
 
-    /// Takes the next block.
-    pub fn feed(&mut self, block: &[u8]) {
+    /// Takes the next block, and gives what it tells to `messages`.
+    pub fn feed(&mut self, block: &[u8], messages: &mut Messages) {
         if let Form::Unknown(begun) = &mut self.form {
             begun.extend_from_slice(block);
             if begun.len() < FIRST.len() {
@@ -83,34 +91,28 @@ impl Intake {
             }
             let begun = std::mem::take(begun);
             self.form = Form::of(&begun);
-            self.cut(&begun);
+            self.cut(&begun, messages);
         } else {
-            self.cut(block);
+            self.cut(block, messages);
         }
     }
 
     /// Takes what has no end.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, messages: &mut Messages) {
         if let Form::Unknown(begun) = &mut self.form {
             let begun = std::mem::take(begun);
             self.form = Form::of(&begun);
-            self.cut(&begun);
+            self.cut(&begun, messages);
         }
-        let (held, stamps) = (&mut self.held, &mut self.stamps);
+        let (order, stamps) = (&mut self.order, &mut self.stamps);
         match &mut self.form {
             Form::Unknown(_) => {}
             Form::Lines(lines, count) => lines.finish(|line| {
                 *count += 1;
-                held.keep(Entry::of_line(line, stamps));
+                messages.keep(Entry::of_line(line, stamps), order);
             }),
-            Form::Journal(journal) => journal.finish(|entry| held.keep(entry)),
+            Form::Journal(journal) => journal.finish(|entry| messages.keep(entry, order)),
         }
-    }
-
-    /// When the message was written that is taken next, if one is held.
-    #[must_use]
-    pub fn next_at(&self) -> Option<Timestamp> {
-        self.held.messages.front().map(|message| message.at)
     }
 
     /// What became of its lines.
@@ -124,35 +126,23 @@ impl Intake {
         IntakeCounts {
             lines,
             too_long,
-            without_time: self.held.without_time,
-            back_s: self.held.back_s,
+            without_time: self.order.without_time,
+            back_s: self.order.back_s,
         }
     }
 
-    /// Takes the next message.
-    pub(crate) fn take(&mut self) -> Option<Message<'_>> {
-        let held = &mut self.held;
-        let message = held.messages.pop_front()?;
-        Some(Message {
-            at: message.at,
-            writer: message.writer,
-            host: &held.text[message.host],
-            text: &held.text[message.message],
-        })
-    }
-
-    fn cut(&mut self, block: &[u8]) {
-        let (held, stamps) = (&mut self.held, &mut self.stamps);
-        if held.messages.is_empty() {
-            held.text.clear();
+    fn cut(&mut self, block: &[u8], messages: &mut Messages) {
+        let (order, stamps) = (&mut self.order, &mut self.stamps);
+        if messages.messages.is_empty() {
+            messages.text.clear();
         }
         match &mut self.form {
             Form::Unknown(_) => {}
             Form::Lines(lines, count) => lines.feed(block, |line| {
                 *count += 1;
-                held.keep(Entry::of_line(line, stamps));
+                messages.keep(Entry::of_line(line, stamps), order);
             }),
-            Form::Journal(journal) => journal.feed(block, |entry| held.keep(entry)),
+            Form::Journal(journal) => journal.feed(block, |entry| messages.keep(entry, order)),
         }
     }
 }
@@ -166,19 +156,42 @@ impl Form {
     }
 }
 
-impl Held {
-    fn keep(&mut self, entry: Entry<'_>) {
-        let Some(writer) = Writer::of(entry.program, entry.message) else {
-            return;
-        };
-        let Some(at) = entry.at else {
-            self.without_time += 1;
-            return;
-        };
+impl Order {
+    fn note(&mut self, at: Timestamp) {
         match self.latest {
             Some(latest) if at < latest => self.back_s = self.back_s.max(latest.since(at).0),
             _ => self.latest = Some(at),
         }
+    }
+}
+
+impl Messages {
+    /// When the message was written that is taken next, if there is one.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Timestamp> {
+        self.messages.front().map(|message| message.at)
+    }
+
+    /// Takes the next message.
+    pub(crate) fn take(&mut self) -> Option<Message<'_>> {
+        let message = self.messages.pop_front()?;
+        Some(Message {
+            at: message.at,
+            writer: message.writer,
+            host: &self.text[message.host],
+            text: &self.text[message.message],
+        })
+    }
+
+    fn keep(&mut self, entry: Entry<'_>, order: &mut Order) {
+        let Some(writer) = Writer::of(entry.program, entry.message) else {
+            return;
+        };
+        let Some(at) = entry.at else {
+            order.without_time += 1;
+            return;
+        };
+        order.note(at);
         let host = self.push(entry.host);
         let message = self.push(entry.message);
         self.messages.push_back(HeldMessage {

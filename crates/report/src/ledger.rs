@@ -1,14 +1,12 @@
 //! What a log tells, kept for the report: deliveries that were deferred, and counts of everything else.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 
-use greylatch_core::{
-    AddressDialect, Attempt, Field, IdentityRules, Reason, School, Timestamp, Triplet,
-};
+use greylatch_core::{AddressDialect, Envelope, IdentityRules, Reason, School, Timestamp, Triplet};
 
 use crate::delivery::{Delivery, Second, Teller, Text, second};
-use crate::intake::Intake;
+use crate::intake::Messages;
+use crate::keyed::{HashTable, Hashes, Table};
 use crate::reader::Reader;
 use crate::sighting::{Sighting, Subject, What};
 
@@ -45,12 +43,12 @@ pub struct Ledger {
     pub(crate) identity: IdentityRules,
     pub(crate) period: Period,
     /// Each by the hash of its triplet.
-    index: HashMap<u128, u32>,
+    index: HashTable<u32>,
     pub(crate) deliveries: Vec<Delivery>,
     text: Vec<u8>,
     /// When something last passed for each sender and recipient, by their hash, from wherever.
-    reached: HashMap<u64, Second>,
-    hashers: [RandomState; 2],
+    reached: Table<u64, Second>,
+    hashes: Hashes,
     pub(crate) counts: Counts,
 }
 
@@ -58,11 +56,11 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     /// By verdict and reason.
-    pub(crate) verdicts: HashMap<(&'static str, Reason), u64>,
+    pub(crate) verdicts: Table<(&'static str, Reason), u64>,
     /// Exempt and refused, by verdict, reason and rule.
-    pub(crate) rules: HashMap<(&'static str, Reason, Vec<u8>), u64>,
+    pub(crate) rules: Table<(&'static str, Reason, Vec<u8>), u64>,
     /// Throttled, by network.
-    pub(crate) throttled: HashMap<Vec<u8>, u64>,
+    pub(crate) throttled: Table<Vec<u8>, u64>,
     /// Attempts from clients whose address cannot be read.
     pub(crate) unreadable: u64,
     /// Attempts of deliveries beyond those that are held.
@@ -79,11 +77,11 @@ impl Ledger {
         Self {
             identity,
             period,
-            index: HashMap::new(),
+            index: HashTable::default(),
             deliveries: Vec::new(),
             text: Vec::new(),
-            reached: HashMap::new(),
-            hashers: [RandomState::new(), RandomState::new()],
+            reached: Table::default(),
+            hashes: Hashes::default(),
             counts: Counts::default(),
         }
     }
@@ -91,13 +89,13 @@ impl Ledger {
     /// An empty one whose hashes are the same.
     pub(crate) fn like(&self) -> Self {
         Self {
-            hashers: self.hashers.clone(),
+            hashes: self.hashes.clone(),
             ..Self::new(self.identity, self.period)
         }
     }
 
     /// Takes the next message that a log holds; false when it holds none.
-    pub fn take(&mut self, reader: &mut Reader, log: &mut Intake) -> bool {
+    pub fn take(&mut self, reader: &mut Reader, log: &mut Messages) -> bool {
         reader.read(log, |at, sighting| self.tell(at, sighting))
     }
 
@@ -124,6 +122,14 @@ impl Ledger {
         let words = self.field(delivery, 3);
         self.form(&subject)
             .unwrap_or_else(|| self.identity.opaque(words))
+    }
+
+    /// What its client is known by, as in its triplet.
+    pub(crate) fn network(&self, delivery: &Delivery) -> Vec<u8> {
+        match self.address(self.field(delivery, 0)) {
+            Some(client) => self.identity.client_identity(client),
+            None => self.triplet(delivery).client().to_vec(),
+        }
     }
 
     /// Whether something has passed for the same sender and recipient since, from wherever.
@@ -282,26 +288,30 @@ impl Ledger {
         if !subject.words.is_empty() {
             return Some(self.identity.opaque(&subject.words));
         }
+        let client = self.address(&subject.client)?;
+        let envelope = Envelope {
+            sender: &subject.sender,
+            recipient: &subject.recipient,
+        };
+        Some(self.identity.triplet_of(client, envelope))
+    }
+
+    /// A client's address as its server reads it.
+    fn address(&self, client: &[u8]) -> Option<IpAddr> {
         let dialect = match self.identity.school {
             School::Postgrey { .. } => AddressDialect::Postgrey,
             School::MilterGreylist | School::Native => AddressDialect::Strict,
         };
-        let client = strip_tag(&subject.client);
-        let client = dialect.parse(client)?;
-        let mut attempt = Attempt::new();
-        attempt.set(Field::Sender, &subject.sender);
-        attempt.set(Field::Recipient, &subject.recipient);
-        Some(self.identity.triplet(client, &attempt))
+        dialect.parse(strip_tag(client))
     }
 
-    fn hash(&self, triplet: &Triplet) -> u128 {
-        let [one, other] = &self.hashers;
+    fn hash(&self, triplet: &Triplet) -> [u64; 2] {
         let fields = (triplet.client(), triplet.sender(), triplet.recipient());
-        u128::from(one.hash_one(fields)) << 64 | u128::from(other.hash_one(fields))
+        self.hashes.wide(fields)
     }
 
     fn pair(&self, triplet: &Triplet) -> u64 {
-        self.hashers[0].hash_one((triplet.sender(), triplet.recipient()))
+        self.hashes.narrow((triplet.sender(), triplet.recipient()))
     }
 
     fn count_throttled(&mut self, sighting: &Sighting<'_>, triplet: Option<&Triplet>) {
@@ -355,7 +365,7 @@ pub(crate) const REFUSE: &str = "refuse";
 pub(crate) const WOULD_DEFER: &str = "would-defer";
 
 /// Counts one more of a kind; beyond [`KINDS_MAX`] as one of the others.
-fn count<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, u64>, kind: K, other: impl Fn(K) -> K) {
+fn count<K: Eq + std::hash::Hash>(counts: &mut Table<K, u64>, kind: K, other: impl Fn(K) -> K) {
     let kind = if counts.len() < KINDS_MAX || counts.contains_key(&kind) {
         kind
     } else {

@@ -13,6 +13,7 @@ mod findings;
 mod groups;
 mod intake;
 mod journal;
+mod keyed;
 mod layout;
 mod ledger;
 mod lines;
@@ -29,7 +30,7 @@ mod whatif;
 
 pub use fatal::{FatalTriplet, FatalTriplets, TooManyTriplets};
 pub use findings::Sources;
-pub use intake::{Intake, IntakeCounts};
+pub use intake::{Intake, IntakeCounts, Messages};
 pub use layout::{Layout, Printer};
 pub use ledger::{Ledger, Period};
 pub use lines::{LINE_MAX, Lines};

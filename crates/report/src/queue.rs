@@ -4,10 +4,11 @@
 //! Sendmail what a milter has turned away before it says whose that was. What is held is bounded: when
 //! there is too much, the oldest message goes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use greylatch_core::Timestamp;
 
+use crate::keyed::{HashTable, Hashes};
 use crate::sighting::{Sighting, Subject, What};
 
 /// What a line of an MTA says.
@@ -57,10 +58,11 @@ const TEXT_MAX: usize = 512;
 /// What is known of messages in the queues of MTAs.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    messages: HashMap<Vec<u8>, Envelope>,
+    /// By the hash of host and queue id.
+    messages: HashTable<Envelope>,
     /// In the order in which they came, with some that have gone.
-    order: VecDeque<Vec<u8>>,
-    key: Vec<u8>,
+    order: VecDeque<[u64; 2]>,
+    hashes: Hashes,
 }
 
 #[derive(Debug)]
@@ -102,8 +104,7 @@ impl Queue {
                 message.tell_turned_away(each);
             }
             MailLine::Taken { id, recipient } => {
-                self.set_key(host, id);
-                if let Some(message) = self.messages.get(&self.key)
+                if let Some(message) = self.messages.get(&self.hashes.wide((host, id)))
                     && let Some(subject) = message.subject(recipient)
                 {
                     let what = What::Taken;
@@ -111,24 +112,16 @@ impl Queue {
                 }
             }
             MailLine::Done { id } => {
-                self.set_key(host, id);
-                self.messages.remove(&self.key);
+                self.messages.remove(&self.hashes.wide((host, id)));
             }
         }
     }
 
-    fn set_key(&mut self, host: &[u8], id: &[u8]) {
-        self.key.clear();
-        self.key.extend_from_slice(host);
-        self.key.push(b' ');
-        self.key.extend_from_slice(&id[..id.len().min(TEXT_MAX)]);
-    }
-
     fn message(&mut self, host: &[u8], id: &[u8], at: Timestamp) -> &mut Envelope {
-        self.set_key(host, id);
-        if !self.messages.contains_key(&self.key) {
+        let key = self.hashes.wide((host, id));
+        if !self.messages.contains_key(&key) {
             self.make_room();
-            self.order.push_back(self.key.clone());
+            self.order.push_back(key);
         }
         let new = || Envelope {
             at,
@@ -136,7 +129,7 @@ impl Queue {
             sender: None,
             turned_away: Vec::new(),
         };
-        self.messages.entry(self.key.clone()).or_insert_with(new)
+        self.messages.entry(key).or_insert_with(new)
     }
 
     /// Of a message that has gone the place in the order goes when it is the oldest.

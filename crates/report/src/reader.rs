@@ -2,10 +2,11 @@
 //! there is none by how it begins; then its dialect reads it.
 
 use greylatch_core::Timestamp;
-use memchr::memmem;
+use memchr::{memchr, memchr2_iter, memmem, memrchr};
 
+use crate::dialect::postfix::Service;
 use crate::dialect::{exim, fields, milter_greylist, postfix, postgrey, sendmail};
-use crate::intake::{Intake, Message};
+use crate::intake::{Message, Messages};
 use crate::queue::Queue;
 use crate::sighting::Sighting;
 
@@ -15,16 +16,10 @@ pub(crate) enum Writer {
     /// A greylister whose lines are decisions: Postgrey, or ours under its own name.
     Decisions,
     MilterGreylist,
-    /// A service of Postfix.
-    Postfix(&'static str),
+    Postfix(Service),
     Sendmail,
     Exim,
 }
-
-/// Services of Postfix whose lines count; of those that deliver any will do.
-const SERVICES: [&str; 10] = [
-    "smtpd", "cleanup", "qmgr", "smtp", "lmtp", "local", "virtual", "pipe", "error", "discard",
-];
 
 impl Writer {
     /// Who writes a message of this program; `None` when it cannot tell anything.
@@ -41,7 +36,8 @@ impl Writer {
                 is_of_exim(message).then_some(Self::Exim)
             };
         }
-        let name = program.rsplit(|byte| *byte == b'/').next()?;
+        let folders = memrchr(b'/', program).map_or(0, |slash| slash + 1);
+        let name = &program[folders..];
         match name {
             b"milter-greylist" => return Some(Self::MilterGreylist),
             b"sendmail" | b"sm-mta" => return Some(Self::Sendmail),
@@ -51,15 +47,15 @@ impl Writer {
         if name.len() == program.len() {
             return None;
         }
-        let service = SERVICES.iter().find(|service| service.as_bytes() == name)?;
-        Some(Self::Postfix(service))
+        let service = Service::of(name)?;
+        service.may_tell(message).then_some(Self::Postfix(service))
     }
 }
 
 /// Whether a message begins as a decision line of Postgrey or ours does.
 fn is_decision(message: &[u8]) -> bool {
     let behind_id = || {
-        let end = message.iter().take(32).position(|byte| *byte == b':');
+        let end = memchr(b':', &message[..message.len().min(32)]);
         end.is_some_and(|end| message[end..].starts_with(b": action="))
     };
     match message.first() {
@@ -121,7 +117,7 @@ impl Reader {
     /// Takes the next message of a log; false when it holds none.
     pub(crate) fn read(
         &mut self,
-        log: &mut Intake,
+        log: &mut Messages,
         mut each: impl FnMut(Timestamp, &Sighting<'_>),
     ) -> bool {
         let Some(message) = log.take() else {
@@ -161,9 +157,7 @@ impl Reader {
             queue.read(host, at, line, &mut |at, sighting| each(at, &sighting));
         };
         let line = match message.writer {
-            Writer::Postfix(service) => {
-                postfix::read(service.as_bytes(), message.text, is_greylisting)
-            }
+            Writer::Postfix(service) => postfix::read(service, message.text, is_greylisting),
             Writer::Exim => exim::read(exim_message(message.text), is_greylisting),
             _ => return sendmail::read(message.text, is_greylisting, give).is_some(),
         };
@@ -187,7 +181,13 @@ fn tell(
 
 /// Whether a reply has words in it, in whatever case.
 fn has_words(text: &[u8], words: &[u8]) -> bool {
-    memmem::find(&text.to_ascii_lowercase(), words).is_some()
+    let Some(first) = words.first() else {
+        return true;
+    };
+    memchr2_iter(*first, first.to_ascii_uppercase(), text).any(|at| {
+        let word = text[at..].get(..words.len());
+        word.is_some_and(|word| word.eq_ignore_ascii_case(words))
+    })
 }
 
 /// A message of Exim without what its log selectors and syslog put before it: a time, `[PID] `.

@@ -102,7 +102,8 @@ impl Remembered {
         }
         let mut rows: BTreeMap<Vec<u8>, (Triplet, &str, &str)> = BTreeMap::new();
         for case in ledger.cases() {
-            let memory = known.remove(&case.triplet).unwrap_or("nothing");
+            let triplet = case.triplet();
+            let memory = known.remove(&triplet).unwrap_or("nothing");
             let log = if case.never { "waiting" } else { "came back" };
             let agree = match (log, memory) {
                 ("waiting", "waiting" | "refused") => true,
@@ -110,7 +111,7 @@ impl Remembered {
                 _ => false,
             };
             if !agree {
-                rows.insert(case.triplet.joined().to_vec(), (case.triplet, log, memory));
+                rows.insert(triplet.joined().to_vec(), (triplet, log, memory));
             }
         }
         // What came back before the logs begin is no difference.
@@ -189,7 +190,7 @@ impl Remembered {
     }
 
     fn groups(&self) -> [Table; 3] {
-        let [mut networks, mut domains, mut recipients] = [(); 3].map(|()| Groups::new());
+        let [mut networks, mut domains, mut recipients] = [(); 3].map(|()| Groups::default());
         for kept in self.entries.iter().filter(|kept| !kept.client.is_empty()) {
             let domain = domain(&kept.sender);
             for (groups, name) in [

@@ -14,10 +14,14 @@ pub struct Stamps {
     year: i64,
     /// Which time a local one is; both are seconds since the beginning of 1970, the local one as a
     /// clock on the wall would count them.
-    zone: Box<dyn Fn(i64) -> Timestamp>,
+    zone: Zone,
     /// The last quarter of an hour that was asked for, and its distance to UTC.
     known: Option<(i64, i64)>,
+    /// What the last line began with, its time and the blank behind it, and which time that was.
+    last: (Vec<u8>, Timestamp),
 }
+
+type Zone = Box<dyn Fn(i64) -> Timestamp + Send>;
 
 /// A time, and where the line goes on behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,23 +36,45 @@ impl Stamps {
     /// Local times are understood by `zone`; of the years that a time without one may be from, it is
     /// the last that is not a day later than `latest`.
     #[must_use]
-    pub fn new(latest: Timestamp, zone: Box<dyn Fn(i64) -> Timestamp>) -> Self {
+    pub fn new(latest: Timestamp, zone: Zone) -> Self {
         let latest = latest.plus(Seconds::DAY);
         Self {
             latest,
             year: year_of(latest),
             zone,
             known: None,
+            last: (Vec::new(), Timestamp(0)),
         }
     }
 
     /// Reads the time that a line begins with, behind a priority if there is one.
     pub(crate) fn read<'a>(&mut self, line: &'a [u8]) -> Option<Stamp<'a>> {
         let line = without_priority(line);
+        let (last, at) = &self.last;
+        if !last.is_empty()
+            && let Some(rest) = line.strip_prefix(&last[..])
+        {
+            return Some(Stamp { at: *at, rest });
+        }
         match line.first()? {
             b'0'..=b'9' => self.full(line),
-            b'A'..=b'Z' => self.traditional(line),
+            b'A'..=b'Z' => {
+                let stamp = self.traditional(line)?;
+                self.remember(line, stamp);
+                Some(stamp)
+            }
             _ => None,
+        }
+    }
+
+    /// Many lines are of one second. What decides of a traditional time ends with its blank.
+    fn remember(&mut self, line: &[u8], stamp: Stamp<'_>) {
+        let head = &line[..line.len() - stamp.rest.len()];
+        let (last, at) = &mut self.last;
+        last.clear();
+        if head.ends_with(b" ") {
+            last.extend_from_slice(head);
+            *at = stamp.at;
         }
     }
 
@@ -299,6 +325,28 @@ mod tests {
         ] {
             assert_eq!(read(line), Some((at, "x")), "{line}");
         }
+    }
+
+    #[test]
+    fn lines_of_one_second_after_one_another_are_of_it_and_others_are_not() {
+        // 2026-11-24 12:00:00 UTC.
+        let noon = 1_795_521_600;
+        let mut stamps = stamps();
+        for (line, at, rest) in [
+            ("Nov 24 13:00:00 x", noon, "x"),
+            ("<22>Nov 24 13:00:00 y", noon, "y"),
+            ("Nov 24 13:00:01 x", noon + 1, "x"),
+            ("Nov 24 13:00:00.5 x", noon, "x"),
+            ("Nov 24 13:00:00", noon, ""),
+            ("Nov 24 13:00:02 x", noon + 2, "x"),
+        ] {
+            let expected = Stamp {
+                at: Timestamp(at),
+                rest: rest.as_bytes(),
+            };
+            assert_eq!(stamps.read(line.as_bytes()), Some(expected), "{line}");
+        }
+        assert_eq!(stamps.read(b"Nov 24 13:00:02x"), None);
     }
 
     #[test]

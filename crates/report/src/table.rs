@@ -24,6 +24,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The rows; each has a cell for each column.
     pub rows: Vec<Vec<Cell>>,
+    /// How many more there are, which were not made.
+    pub(crate) not_made: usize,
     /// The column of numbers that a picture shows, and the one that names them.
     pub(crate) picture: Option<(usize, usize)>,
     /// It says nothing unless all its rows are shown, of which there are few.
@@ -72,6 +74,7 @@ impl Table {
             note,
             columns: columns.collect(),
             rows: Vec::new(),
+            not_made: 0,
             picture: None,
             is_whole: false,
         }
@@ -87,10 +90,10 @@ impl Table {
     /// are left out.
     pub(crate) fn shown(&self, rows: usize) -> (&[Vec<Cell>], usize) {
         if rows == 0 || self.is_whole {
-            return (&self.rows, 0);
+            return (&self.rows, self.not_made);
         }
         let shown = rows.min(self.rows.len());
-        (&self.rows[..shown], self.rows.len() - shown)
+        (&self.rows[..shown], self.rows.len() - shown + self.not_made)
     }
 }
 

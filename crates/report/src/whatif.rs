@@ -10,7 +10,7 @@ use greylatch_core::{Decision, IdentityRules, Outcome, Timestamp, Triplet};
 
 use crate::delivery::Delivery;
 use crate::groups::{organisation, percentile};
-use crate::intake::Intake;
+use crate::intake::Messages;
 use crate::ledger::{DEFER, DELIVERIES_MAX, Ledger, PASS, Period, REFUSE};
 use crate::reader::Reader;
 use crate::sighting::{Sighting, Subject, What};
@@ -63,7 +63,7 @@ impl WhatIf {
     pub fn take(
         &mut self,
         reader: &mut Reader,
-        log: &mut Intake,
+        log: &mut Messages,
         mut judge: impl FnMut(&Replayed<'_>) -> Decision,
     ) -> bool {
         reader.read(log, |at, sighting| {
@@ -129,9 +129,10 @@ impl WhatIf {
         let mut pairs: BTreeMap<Vec<u8>, Pair<'_>> = BTreeMap::new();
         for (ledger, is_other) in [(&self.logged, false), (&self.other, true)] {
             for case in ledger.cases() {
-                let pair = pairs.entry(case.triplet.joined().to_vec()).or_insert(Pair {
-                    text: [case.address, case.sender, case.recipient],
-                    provider: provider(case.name, &case.triplet),
+                let triplet = case.triplet();
+                let pair = pairs.entry(triplet.joined().to_vec()).or_insert(Pair {
+                    text: [case.address(), case.sender(), case.recipient()],
+                    provider: provider(case.name(), &triplet),
                     fates: [Fate::AtOnce; 2],
                 });
                 pair.fates[usize::from(is_other)] = Fate::of(case.delivery);

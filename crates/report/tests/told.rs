@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use greylatch_core::{IdentityRules, School, Timestamp};
-use greylatch_report::{Intake, Ledger, Period, Reader, Report, Sources, Stamps, to_json};
+use greylatch_report::{
+    Intake, Ledger, Messages, Period, Reader, Report, Sources, Stamps, to_json,
+};
 use serde_json::Value;
 
 /// 2026-11-24 12:00:00 UTC, when the story begins.
@@ -28,15 +30,16 @@ fn report(log: &[u8], size: usize, period: Period) -> (Report, Value) {
     let mut ledger = Ledger::new(identity, period);
     let mut reader = Reader::new("greylist");
     let mut log_in = intake();
+    let mut messages = Messages::default();
     for block in log.chunks(size) {
-        log_in.feed(block);
-        while ledger.take(&mut reader, &mut log_in) {}
+        log_in.feed(block, &mut messages);
+        while ledger.take(&mut reader, &mut messages) {}
     }
-    log_in.finish();
-    while ledger.take(&mut reader, &mut log_in) {}
+    log_in.finish(&mut messages);
+    while ledger.take(&mut reader, &mut messages) {}
     let mut sources = Sources::default();
     sources.add(log_in.counts(), false);
-    let report = ledger.report(&reader, &sources);
+    let report = ledger.report(&reader, &sources, 0);
     let json = serde_json::from_str(&to_json(&report)).expect("it is JSON");
     (report, json)
 }

@@ -1,24 +1,31 @@
-//! Mail logs, plain or compressed, read side by side in the order of their times.
+//! Mail logs, plain or compressed, read side by side in the order of their times. Each is read, cut and
+//! sifted on a thread of its own, a few blocks ahead of what is taken.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, bail, ensure};
 use flate2::bufread::MultiGzDecoder;
 use greylatch_core::Timestamp;
-use greylatch_report::{Intake, Sources, Stamps};
+use greylatch_report::{Intake, IntakeCounts, Messages, Sources, Stamps};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
 
 use super::moment::on_the_wall;
+use crate::ahead::{Ahead, Outlet};
 
 /// Logs that are read at once, since all of them are open together.
 const FILES_MAX: usize = 500;
 
-/// Bytes of a log that are read at once.
-const BLOCK: usize = 256 << 10;
+/// Bytes of a log that are read at once: at most, and at least when there are many logs.
+const BLOCK_MAX: usize = 256 << 10;
+const BLOCK_MIN: usize = 16 << 10;
+
+/// Bytes of all logs that are read at once, as long as each has its [`BLOCK_MIN`].
+const BLOCKS_MAX: usize = 4 << 20;
 
 /// The largest window of a .zst file, as its logarithm: 128 MiB, what the program `zstd` takes without
 /// being told to.
@@ -29,7 +36,7 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 pub(super) fn read(
     files: &[PathBuf],
     now: Timestamp,
-    mut take: impl FnMut(&mut Intake),
+    mut take: impl FnMut(&mut Messages),
 ) -> anyhow::Result<Sources> {
     ensure!(
         files.len() <= FILES_MAX,
@@ -43,10 +50,11 @@ pub(super) fn read(
     } else {
         files
     };
+    let block = (BLOCKS_MAX / files.len()).clamp(BLOCK_MIN, BLOCK_MAX);
     let mut sources = Sources::default();
     let mut logs = Vec::new();
     for file in files {
-        match Log::open(file, now, &progress) {
+        match Reading::open(file, now, &progress, block).and_then(Log::begin) {
             Ok(log) => logs.push(log),
             Err(error) => {
                 say(&progress, &format!("{error:#}"));
@@ -54,32 +62,69 @@ pub(super) fn read(
             }
         }
     }
-    let mut block = vec![0; BLOCK];
-    while let Some(nearest) = nearest(&mut logs, &mut block, &progress) {
-        take(&mut logs[nearest].intake);
+    while let Some((nearest, next)) = nearest(&mut logs) {
+        let messages = &mut logs[nearest].messages;
+        while let Some(at) = messages.next_at()
+            && next.is_none_or(|next| (at, nearest) < next)
+        {
+            take(messages);
+        }
     }
     progress.finish_and_clear();
-    for log in &logs {
-        sources.add(log.intake.counts(), log.is_broken);
+    for log in logs {
+        let (counts, is_broken) = log.coming.end();
+        sources.add(counts, is_broken);
     }
     Ok(sources)
 }
 
 /// A log that is being read.
 struct Log {
-    name: String,
-    /// Reading it, through a decoder or not.
-    bytes: Box<dyn Read>,
-    intake: Intake,
-    has_ended: bool,
-    is_broken: bool,
+    /// What has come and is not taken.
+    messages: Messages,
+    /// More of it; at the end, what became of its lines, and whether it was not read to its end.
+    coming: Ahead<Messages, (IntakeCounts, bool)>,
 }
 
 impl Log {
-    fn open(path: &Path, now: Timestamp, progress: &ProgressBar) -> anyhow::Result<Self> {
+    fn begin(reading: Reading) -> anyhow::Result<Self> {
+        let cannot = format!("cannot read {}: no thread for it", reading.name);
+        let coming = Ahead::begin("log", move |outlet| reading.run(outlet));
+        Ok(Self {
+            messages: Messages::default(),
+            coming: coming.context(cannot)?,
+        })
+    }
+
+    /// When the message was written that is taken next; none when the log has ended.
+    fn next_at(&mut self) -> Option<Timestamp> {
+        while self.messages.next_at().is_none() {
+            self.messages = self.coming.next(mem::take(&mut self.messages))?;
+        }
+        self.messages.next_at()
+    }
+}
+
+/// Reading a log.
+struct Reading {
+    name: String,
+    /// Its bytes, through a decoder or not.
+    bytes: Box<dyn Read + Send>,
+    intake: Intake,
+    block: Vec<u8>,
+    progress: ProgressBar,
+}
+
+impl Reading {
+    fn open(
+        path: &Path,
+        now: Timestamp,
+        progress: &ProgressBar,
+        block: usize,
+    ) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         let cannot = || format!("cannot read {name}");
-        let (bytes, latest): (Box<dyn Read>, Timestamp) = if path == Path::new("-") {
+        let (bytes, latest): (Box<dyn Read + Send>, Timestamp) = if path == Path::new("-") {
             if io::stdin().is_terminal() {
                 say(
                     progress,
@@ -97,47 +142,53 @@ impl Log {
             let changed = changed.and_then(|at| i64::try_from(at.as_secs()).ok());
             (Box::new(file), changed.map_or(now, Timestamp))
         };
-        let bytes = decoded(BufReader::with_capacity(BLOCK, progress.wrap_read(bytes)));
+        let bytes = decoded(BufReader::with_capacity(block, progress.wrap_read(bytes)));
         let zone = TimeZone::system();
         let stamps = Stamps::new(latest, Box::new(move |second| on_the_wall(second, &zone)));
         Ok(Self {
             bytes: bytes.with_context(cannot)?,
             name,
             intake: Intake::new(stamps),
-            has_ended: false,
-            is_broken: false,
+            block: vec![0; block],
+            progress: progress.clone(),
         })
     }
 
-    /// Reads on until it holds a message or has ended.
-    fn fill(&mut self, block: &mut [u8], progress: &ProgressBar) {
-        while !self.has_ended && self.intake.next_at().is_none() {
-            match self.bytes.read(block) {
-                Ok(0) => self.end(),
-                Ok(length) => self.intake.feed(&block[..length]),
+    /// Reads to the end, and gives what became of the lines and whether that was not the end.
+    fn run(mut self, outlet: &Outlet<Messages>) -> (IntakeCounts, bool) {
+        let mut is_broken = false;
+        let mut messages = Messages::default();
+        loop {
+            match self.bytes.read(&mut self.block) {
+                Ok(0) => break,
+                Ok(length) => self.intake.feed(&self.block[..length], &mut messages),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     say(
-                        progress,
+                        &self.progress,
                         &format!("{} was not read to its end: {error}", self.name),
                     );
-                    self.is_broken = true;
-                    self.end();
+                    is_broken = true;
+                    break;
                 }
             }
+            if messages.next_at().is_some() {
+                // Whoever takes them takes all.
+                messages = outlet.hand_over(messages).unwrap_or_default();
+            }
         }
-    }
-
-    fn end(&mut self) {
-        self.intake.finish();
-        self.has_ended = true;
+        self.intake.finish(&mut messages);
+        let _ = outlet.hand_over(messages);
+        (self.intake.counts(), is_broken)
     }
 }
 
 /// The bytes of a log that may be compressed, as its first bytes tell.
 ///
 /// Source: RFC 1952 §2.3.1, RFC 8878 §3.1.1, the .xz file format §2.1.1.1, bzip2's `BZh`.
-fn decoded(mut bytes: BufReader<impl Read + 'static>) -> anyhow::Result<Box<dyn Read>> {
+fn decoded(
+    mut bytes: BufReader<impl Read + Send + 'static>,
+) -> anyhow::Result<Box<dyn Read + Send>> {
     let first = bytes.fill_buf()?;
     if first.starts_with(&[0x1f, 0x8b]) {
         return Ok(Box::new(MultiGzDecoder::new(bytes)));
@@ -153,18 +204,23 @@ fn decoded(mut bytes: BufReader<impl Read + 'static>) -> anyhow::Result<Box<dyn 
     Ok(Box::new(bytes))
 }
 
-/// The log whose next message is the oldest; none when all have ended.
-fn nearest(logs: &mut [Log], block: &mut [u8], progress: &ProgressBar) -> Option<usize> {
-    let mut nearest: Option<(Timestamp, usize)> = None;
+/// The log whose next message is the oldest, and time and place of the oldest of the others; none when
+/// all have ended. Of messages of one time those of the log named first come first.
+fn nearest(logs: &mut [Log]) -> Option<(usize, Option<(Timestamp, usize)>)> {
+    let mut nearest = None;
+    let mut next = None;
     for (place, log) in logs.iter_mut().enumerate() {
-        log.fill(block, progress);
-        if let Some(at) = log.intake.next_at()
-            && nearest.is_none_or(|(before, _)| at < before)
-        {
-            nearest = Some((at, place));
+        let Some(at) = log.next_at() else {
+            continue;
+        };
+        let found = (at, place);
+        if nearest.is_none_or(|nearest| found < nearest) {
+            next = nearest.replace(found);
+        } else if next.is_none_or(|next| found < next) {
+            next = Some(found);
         }
     }
-    nearest.map(|(_, place)| place)
+    nearest.map(|(_, place)| (place, next))
 }
 
 /// How far reading has come, shown on a terminal only.

@@ -6,15 +6,53 @@
 use crate::queue::MailLine;
 use crate::sighting::{Subject, client, split};
 
+/// A service whose lines count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// It takes messages: smtpd, cleanup.
+    Takes,
+    /// It knows which there are: qmgr.
+    Queues,
+    /// It delivers them, by whatever way.
+    Delivers,
+}
+
+impl Service {
+    /// A service by its name.
+    pub(crate) fn of(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"smtpd" | b"cleanup" => Self::Takes,
+            b"qmgr" => Self::Queues,
+            b"smtp" | b"lmtp" | b"local" | b"virtual" | b"pipe" | b"error" | b"discard" => {
+                Self::Delivers
+            }
+            _ => return None,
+        })
+    }
+
+    /// Whether a message of it begins like one that tells something, which few do.
+    pub(crate) fn may_tell(self, message: &[u8]) -> bool {
+        let Some((_, rest)) = split(message, b": ") else {
+            return false;
+        };
+        let heads: &[&[u8]] = match self {
+            Self::Takes => &[b"client=", b"reject: ", b"milter-reject: "],
+            Self::Queues => &[b"from=<", b"removed"],
+            Self::Delivers => &[b"to=<"],
+        };
+        heads.iter().any(|head| rest.starts_with(head))
+    }
+}
+
 /// What a message of a service tells; `is_greylisting` knows the words of a greylister.
-pub(crate) fn read<'a>(
-    service: &[u8],
-    message: &'a [u8],
+pub(crate) fn read(
+    service: Service,
+    message: &[u8],
     is_greylisting: impl Fn(&[u8]) -> bool,
-) -> Option<MailLine<'a>> {
+) -> Option<MailLine<'_>> {
     let (id, rest) = split(message, b": ")?;
     match service {
-        b"smtpd" | b"cleanup" => {
+        Service::Takes => {
             if let Some(client_text) = rest.strip_prefix(b"client=") {
                 let (name, address, _) = client(client_text)?;
                 return Some(MailLine::Envelope {
@@ -25,8 +63,8 @@ pub(crate) fn read<'a>(
             }
             turned_away(rest, is_greylisting).map(MailLine::TurnedAway)
         }
-        b"qmgr" if rest == b"removed" => Some(MailLine::Done { id }),
-        b"qmgr" => {
+        Service::Queues if rest == b"removed" => Some(MailLine::Done { id }),
+        Service::Queues => {
             let (sender, _) = split(rest.strip_prefix(b"from=<")?, b">, size=")?;
             Some(MailLine::Envelope {
                 id,
@@ -34,7 +72,7 @@ pub(crate) fn read<'a>(
                 sender: Some(sender),
             })
         }
-        _ => {
+        Service::Delivers => {
             let (to, _) = split(rest.strip_prefix(b"to=<")?, b">, relay=")?;
             // What the client said, before aliases.
             let recipient = split(to, b">, orig_to=<").map_or(to, |(_, original)| original);
@@ -79,7 +117,8 @@ mod tests {
     use crate::dialect::sample::{away, is_greylisting};
 
     fn told<'a>(service: &str, message: &'a str) -> Option<MailLine<'a>> {
-        read(service.as_bytes(), message.as_bytes(), is_greylisting)
+        let service = Service::of(service.as_bytes())?;
+        read(service, message.as_bytes(), is_greylisting)
     }
 
     #[test]
