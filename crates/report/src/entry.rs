@@ -4,7 +4,8 @@
 
 use greylatch_core::Timestamp;
 
-use crate::stamp::Stamps;
+use crate::sighting::split;
+use crate::stamp::{Stamps, without_priority};
 
 /// A message of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +22,14 @@ pub(crate) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// Reads a line: a time, `HOST PROGRAM[PID]: ` or `PROGRAM[PID]: `, and the message. Each of the
-    /// first two may be missing.
+    /// first two may be missing. Or one in the form of RFC 5424.
     pub(crate) fn of_line(line: &'a [u8], stamps: &mut Stamps) -> Self {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.first() == Some(&b'<')
+            && let Some(entry) = Self::of_protocol(line, stamps)
+        {
+            return entry;
+        }
         let (at, rest) = match stamps.read(line) {
             Some(stamp) => (Some(stamp.at), stamp.rest),
             None => (None, line),
@@ -36,6 +42,65 @@ impl<'a> Entry<'a> {
             message,
         }
     }
+}
+
+impl<'a> Entry<'a> {
+    /// `<PRIORITY>1 TIME HOST PROGRAM PID KIND DATA MESSAGE`, where `-` stands for what is not known.
+    ///
+    /// Source: RFC 5424 §6 (its names: TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG).
+    fn of_protocol(line: &'a [u8], stamps: &mut Stamps) -> Option<Self> {
+        let text = without_priority(line).strip_prefix(b"1 ")?;
+        let (at, text) = match text.strip_prefix(b"- ") {
+            Some(text) => (None, text),
+            None => {
+                let stamp = stamps.read(text)?;
+                (Some(stamp.at), stamp.rest)
+            }
+        };
+        let (host, text) = split(text, b" ")?;
+        let (program, text) = split(text, b" ")?;
+        let (_pid, text) = split(text, b" ")?;
+        let (_kind, text) = split(text, b" ")?;
+        let message = behind_data(text)?;
+        let known = |word: &'a [u8]| if word == b"-" { &b""[..] } else { word };
+        Some(Self {
+            at,
+            host: known(host),
+            program: known(program),
+            message: message.strip_prefix(BYTE_ORDER_MARK).unwrap_or(message),
+        })
+    }
+}
+
+/// What may stand before a message to say that it is UTF-8. Source: RFC 5424 §6.4.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What stands behind `-` or `[ID NAME="VALUE" ..][..]` and a blank. In a value `"`, `\` and `]` have a
+/// `\` before them.
+///
+/// Source: RFC 5424 §6.3.
+fn behind_data(text: &[u8]) -> Option<&[u8]> {
+    let mut text = text;
+    if let Some(rest) = text.strip_prefix(b"-") {
+        text = rest;
+    } else {
+        while let Some(mut element) = text.strip_prefix(b"[") {
+            let mut is_value = false;
+            text = loop {
+                let (byte, rest) = element.split_first()?;
+                element = match byte {
+                    b'\\' if is_value => rest.get(1..)?,
+                    b']' if !is_value => break rest,
+                    byte => {
+                        is_value ^= *byte == b'"';
+                        rest
+                    }
+                };
+            };
+        }
+    }
+    text.strip_prefix(b" ")
+        .or_else(|| text.is_empty().then_some(text))
 }
 
 /// The host, the program and what stands behind them.
@@ -127,6 +192,22 @@ mod tests {
                 "milter-greylist",
                 "x: addr",
             ),
+            (
+                "<22>1 2026-11-24T12:00:00.5Z mail postfix/smtpd 77 - - NOQUEUE: reject",
+                true,
+                "mail",
+                "postfix/smtpd",
+                "NOQUEUE: reject",
+            ),
+            (
+                "<22>1 2026-11-24T12:00:00Z - postgrey - ID7 [a@1 b=\"\\\"]\\]\"][c] \u{feff}action=pass",
+                true,
+                "",
+                "postgrey",
+                "action=pass",
+            ),
+            ("<22>1 - mail - - - - x: y", false, "mail", "", "x: y"),
+            ("<22>1 - mail a - - -", false, "mail", "a", ""),
             (
                 "<21>Nov 24 02:59:29 postgrey[7639]: action=pass, reason=x",
                 true,

@@ -8,6 +8,7 @@ use std::ops::Range;
 use greylatch_core::Timestamp;
 
 use crate::entry::Entry;
+use crate::journal::json::JsonEntry;
 use crate::journal::{FIRST, Journal};
 use crate::lines::Lines;
 use crate::reader::Writer;
@@ -109,7 +110,7 @@ impl Intake {
             Form::Unknown(_) => {}
             Form::Lines(lines, count) => lines.finish(|line| {
                 *count += 1;
-                messages.keep(Entry::of_line(line, stamps), order);
+                messages.keep_line(line, stamps, order);
             }),
             Form::Journal(journal) => journal.finish(|entry| messages.keep(entry, order)),
         }
@@ -140,7 +141,7 @@ impl Intake {
             Form::Unknown(_) => {}
             Form::Lines(lines, count) => lines.feed(block, |line| {
                 *count += 1;
-                messages.keep(Entry::of_line(line, stamps), order);
+                messages.keep_line(line, stamps, order);
             }),
             Form::Journal(journal) => journal.feed(block, |entry| messages.keep(entry, order)),
         }
@@ -181,6 +182,13 @@ impl Messages {
             host: &self.text[message.host],
             text: &self.text[message.message],
         })
+    }
+
+    fn keep_line(&mut self, line: &[u8], stamps: &mut Stamps, order: &mut Order) {
+        match JsonEntry::read(line) {
+            Some(json) => self.keep(json.entry(), order),
+            None => self.keep(Entry::of_line(line, stamps), order),
+        }
     }
 
     fn keep(&mut self, entry: Entry<'_>, order: &mut Order) {

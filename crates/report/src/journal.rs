@@ -3,6 +3,8 @@
 //! Source: systemd.io "Journal Export Formats": fields are `NAME=VALUE` lines, or `NAME`, a line feed, 64
 //! bits little endian with the length, the value and a line feed; an entry ends with an empty line.
 
+pub(crate) mod json;
+
 use greylatch_core::Timestamp;
 
 use crate::entry::Entry;
@@ -171,6 +173,12 @@ impl Journal {
     }
 }
 
+/// A time in microseconds since 1970.
+fn time(text: &[u8]) -> Option<Timestamp> {
+    let microseconds: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(Timestamp(microseconds.div_euclid(1_000_000)))
+}
+
 /// The beginning of a block, at most so many bytes, and the rest.
 fn split(block: &[u8], left: u64) -> (&[u8], &[u8]) {
     let length = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
@@ -180,11 +188,7 @@ fn split(block: &[u8], left: u64) -> (&[u8], &[u8]) {
 impl Fields {
     fn set(&mut self, name: &[u8], value: &[u8]) {
         match name {
-            b"__REALTIME_TIMESTAMP" => {
-                let microseconds = std::str::from_utf8(value).ok();
-                let microseconds: Option<i64> = microseconds.and_then(|text| text.parse().ok());
-                self.at = microseconds.map(|at| Timestamp(at.div_euclid(1_000_000)));
-            }
+            b"__REALTIME_TIMESTAMP" => self.at = time(value),
             b"_HOSTNAME" => self.host = value.to_vec(),
             b"SYSLOG_IDENTIFIER" => self.program = value.to_vec(),
             b"MESSAGE" => self.message = Some(value.to_vec()),

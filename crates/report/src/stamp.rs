@@ -150,7 +150,7 @@ const MONTHS: [&[u8]; 12] = [
 /// A line without `<22>` at its head.
 ///
 /// Source: RFC 3164 §4.1.1.
-fn without_priority(line: &[u8]) -> &[u8] {
+pub(crate) fn without_priority(line: &[u8]) -> &[u8] {
     let inside = line.strip_prefix(b"<").unwrap_or_default();
     let digits = inside
         .iter()

@@ -64,7 +64,7 @@ fn figure(json: &Value, table: &str, name: &str) -> Value {
 #[test]
 fn each_dialect_tells_the_same_story() {
     let dialects = dialects();
-    assert_eq!(dialects.len(), 10);
+    assert_eq!(dialects.len(), 12);
     for path in dialects {
         let log = fs::read(&path).expect("it can be read");
         let name = path.display();
