@@ -175,9 +175,18 @@ mod tests {
         )
     }
 
+    type Row = (&'static str, bool, &'static str, &'static str, &'static str);
+
+    fn each_is_read(rows: &[Row]) {
+        for (line, at, host, program, message) in rows {
+            let expected = (*at, (*host).into(), (*program).into(), (*message).into());
+            assert_eq!(read(line), expected, "{line}");
+        }
+    }
+
     #[test]
     fn host_and_program_stand_before_the_message_or_not() {
-        for (line, at, host, program, message) in [
+        each_is_read(&[
             (
                 "Nov 24 12:00:00 mail postfix/smtpd[15962]: NOQUEUE: reject",
                 true,
@@ -192,22 +201,6 @@ mod tests {
                 "milter-greylist",
                 "x: addr",
             ),
-            (
-                "<22>1 2026-11-24T12:00:00.5Z mail postfix/smtpd 77 - - NOQUEUE: reject",
-                true,
-                "mail",
-                "postfix/smtpd",
-                "NOQUEUE: reject",
-            ),
-            (
-                "<22>1 2026-11-24T12:00:00Z - postgrey - ID7 [a@1 b=\"\\\"]\\]\"][c] \u{feff}action=pass",
-                true,
-                "",
-                "postgrey",
-                "action=pass",
-            ),
-            ("<22>1 - mail - - - - x: y", false, "mail", "", "x: y"),
-            ("<22>1 - mail a - - -", false, "mail", "a", ""),
             (
                 "<21>Nov 24 02:59:29 postgrey[7639]: action=pass, reason=x",
                 true,
@@ -244,9 +237,28 @@ mod tests {
                 "action=pass, reason=x",
             ),
             ("", false, "", "", ""),
-        ] {
-            let expected = (at, host.into(), program.into(), message.into());
-            assert_eq!(read(line), expected, "{line}");
-        }
+        ]);
+    }
+
+    #[test]
+    fn lines_of_rfc_5424_are_read_past_their_structured_data() {
+        each_is_read(&[
+            (
+                "<22>1 2026-11-24T12:00:00.5Z mail postfix/smtpd 77 - - NOQUEUE: reject",
+                true,
+                "mail",
+                "postfix/smtpd",
+                "NOQUEUE: reject",
+            ),
+            (
+                "<22>1 2026-11-24T12:00:00Z - postgrey - ID7 [a@1 b=\"\\\"]\\]\"][c] \u{feff}action=pass",
+                true,
+                "",
+                "postgrey",
+                "action=pass",
+            ),
+            ("<22>1 - mail - - - - x: y", false, "mail", "", "x: y"),
+            ("<22>1 - mail a - - -", false, "mail", "a", ""),
+        ]);
     }
 }
