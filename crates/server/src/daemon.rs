@@ -2,6 +2,7 @@
 //! that was asked is answered and everything that was answered is on disk.
 
 use std::future::pending;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
@@ -15,6 +16,7 @@ use greylatch_store::{Keying, Store, StoreError};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, SetOnce, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
@@ -53,6 +55,7 @@ pub(crate) struct Prepared {
     pub(crate) sockets: Sockets,
     pub(crate) http: Option<Arc<Front>>,
     pub(crate) control: Vec<Bound>,
+    pub(crate) signals: Signals,
     pub(crate) ready: Option<Box<dyn FnOnce() + Send>>,
     pub(crate) log: LogQueue,
 }
@@ -92,7 +95,6 @@ pub(crate) fn run(prepared: Prepared) -> Result<(), StartError> {
 const SPARE_WORKERS: usize = 2;
 
 async fn serve(prepared: Prepared) -> Result<(), StartError> {
-    let signals = Signals::new()?;
     let Prepared {
         config,
         config_path,
@@ -104,6 +106,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         sockets,
         http,
         control,
+        signals,
         ready,
         log,
     } = prepared;
@@ -130,11 +133,12 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         stop: stopping.clone(),
     };
     let mta_reception = reception(reload.config.listen.connections_max);
+    let mut accepting = JoinSet::new();
     for (bound, door) in doors(sockets, &reload) {
-        tokio::spawn(accept(bound, door, mta_reception.clone()));
+        accepting.spawn(accept(bound, door, mta_reception.clone()));
     }
     for bound in control {
-        tokio::spawn(accept(bound, Door::Control, reception(CONTROLS_MAX)));
+        accepting.spawn(accept(bound, Door::Control, reception(CONTROLS_MAX)));
     }
     tokio::spawn(sweep(desk.clone()));
     if let Some(Personality::MilterGreylist { .. }) = personality {
@@ -146,14 +150,19 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
     }
     tokio::spawn(tell_ready(desk.clone()));
     signals.obey(&reload, reloads_asked).await;
-    stop_all(
-        &desk,
-        stop,
-        &mta_reception.permits,
-        reload.config.listen.connections_max,
-        dumping,
-    )
-    .await;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    desk.observer.stopping();
+    stop.send_replace(true);
+    let connections = reload.config.listen.connections_max;
+    let drained = async {
+        // Each removes the file of its socket.
+        while accepting.join_next().await.is_some() {}
+        // Nobody closes these permits.
+        let _ = mta_reception.permits.acquire_many(connections).await;
+    };
+    // A connection that does not end in time is cut; what it was answered is kept all the same.
+    let _ = timeout(DRAIN, drained).await;
+    close(&desk, dumping).await;
     Ok(())
 }
 
@@ -252,8 +261,9 @@ fn patience(config: &Config) -> Patience {
     }
 }
 
-/// The signals that the daemon obeys.
-struct Signals {
+/// The signals that the daemon obeys, caught from when this is made: one that comes before the daemon
+/// obeys waits for it.
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
@@ -261,7 +271,17 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> Result<Self, StartError> {
+    /// Catches them. Whoever sees a socket or the pidfile may send one, so this is done before there
+    /// are any.
+    ///
+    /// # Errors
+    /// When the system lets us catch none.
+    pub(crate) fn catch() -> io::Result<Self> {
+        // Handlers and what they have noted belong to the process, and any runtime passes it on; one
+        // with threads must not be there before privileges are dropped.
+        // Source: tokio 1, `signal/unix.rs`, `signal/registry.rs`.
+        let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+        let _within = runtime.enter();
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -450,18 +470,8 @@ async fn tell_ready(desk: Arc<Desk>) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 }
 
-async fn stop_all(
-    desk: &Desk,
-    stop: watch::Sender<bool>,
-    permits: &Semaphore,
-    connections: u32,
-    dumping: Option<Dumping>,
-) {
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    desk.observer.stopping();
-    stop.send_replace(true);
-    // A connection that does not end in time is cut; what it was answered is kept all the same.
-    let _ = timeout(DRAIN, permits.acquire_many(connections)).await;
+/// Puts everything that was answered on disk.
+async fn close(desk: &Desk, dumping: Option<Dumping>) {
     if let Some(dumping) = dumping {
         dumping.end().await;
     }

@@ -14,7 +14,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
 use crate::config::{Config, ConfigError, Endpoint, Listener};
-use crate::daemon::{self, Prepared};
+use crate::daemon::{self, Prepared, Signals};
 use crate::identity::{Owner, OwnerError, raise_file_limit};
 use crate::listen::{self, Bound, ListenError, Sockets};
 use crate::lists::ListFiles;
@@ -171,6 +171,7 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
     prepare_directories(&config, &owner)?;
     let keying = privacy::keying(&config, &owner)?;
     fit_connections(&mut config.listen.connections_max);
+    let signals = Signals::catch()?;
     let sockets = bind_all(&config)?;
     let http = web::open(&config, &sockets.http, &mut remarks)?;
     let control = bind_control(&config, &owner)?;
@@ -189,6 +190,7 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
         sockets,
         http,
         control,
+        signals,
         ready,
         log,
     };
