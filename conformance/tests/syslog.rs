@@ -49,6 +49,8 @@ impl Background {
             pid: pid.context("it has come")?,
         };
         wait_for("its socket", LIMIT, || Ok(background.connect().is_ok()))?;
+        // Postgrey listens before it does, and would end with its pidfile left behind.
+        wait_for("its ear for TERM", LIMIT, || catches_term(background.pid))?;
         Ok(background)
     }
 
@@ -68,6 +70,16 @@ impl Background {
             Ok(!self.folder.join("pid").exists())
         })
     }
+}
+
+/// Whether a process has a handler for TERM, signal 15.
+/// Source: proc_pid_status(5), `SigCgt`.
+fn catches_term(pid: u32) -> Result<bool> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let mut lines = status.lines();
+    let caught = lines.find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = u64::from_str_radix(caught.context("no SigCgt")?.trim(), 16)?;
+    Ok(caught & 1 << 14 != 0)
 }
 
 impl Drop for Background {
