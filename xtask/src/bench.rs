@@ -47,7 +47,7 @@ pub(crate) fn run(workspace: &Workspace, words: &[&str]) -> Result<()> {
     }
     let options = Options::parse(words)?;
     if cfg!(debug_assertions) {
-        return run_optimised(words);
+        return run_optimised("bench", words);
     }
     let places = places(workspace, &options)?;
     fs::create_dir_all(&places.folder)?;
@@ -81,7 +81,7 @@ pub(crate) fn run_reference(words: &[&str]) -> Result<()> {
 
 /// Runs ourselves again, built as what we measure is built: generator and
 /// reference must not be slow for want of optimisation.
-fn run_optimised(words: &[&str]) -> Result<()> {
+fn run_optimised(command: &str, words: &[&str]) -> Result<()> {
     shell::run(
         cargo()
             .args([
@@ -91,7 +91,7 @@ fn run_optimised(words: &[&str]) -> Result<()> {
                 "--package",
                 "xtask",
                 "--",
-                "bench",
+                command,
             ])
             .args(words),
     )

@@ -43,19 +43,7 @@ pub(crate) fn run(workspace: &Workspace, words: &[&str]) -> Result<()> {
     let options = Options::parse(words)?;
     if cfg!(debug_assertions) {
         // A log of ten million lines is not made by what is not optimised.
-        return shell::run(
-            cargo()
-                .args([
-                    "run",
-                    "--quiet",
-                    "--release",
-                    "--package",
-                    "xtask",
-                    "--",
-                    "bench-report",
-                ])
-                .args(words),
-        );
+        return super::run_optimised("bench-report", words);
     }
     let trial = Trial::prepare(workspace, &options)?;
     let mut costs: [Vec<Cost>; 3] = Default::default();
