@@ -25,7 +25,7 @@ fn a_full_disk_and_room_again() -> Result<()> {
     let disk = Disk::new(folder.path(), MIB)?;
     let mut serving = start(folder.path(), &disk, "")?;
     fails_and_recovers(&mut serving, DUNNO, || disk.fill(), || disk.free())?;
-    assert!(serving.log()?.contains("No space left on device"));
+    serving.wait_for_log("No space left on device")?;
     assert!(serving.stop()?.success());
     Ok(())
 }

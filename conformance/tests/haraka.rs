@@ -162,9 +162,10 @@ fn a_new_sender_waits_and_passes_with_one_header_by_every_road() -> Result<()> {
         assert_eq!(told.len(), 1, "{mail:?}");
         let begins = "X-Greylist: delayed 60 seconds by greylatch-";
         assert!(told[0].starts_with(begins), "{told:?}");
-        let log = scene.server.log()?;
-        assert!(log.contains("frontend=http client=127.0.0.2"), "{log}");
-        assert!(log.contains("queue_id="), "{log}");
+        scene
+            .server
+            .wait_for_log("frontend=http client=127.0.0.2")?;
+        scene.server.wait_for_log("queue_id=")?;
     }
     Ok(())
 }

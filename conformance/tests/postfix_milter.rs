@@ -164,12 +164,9 @@ fn a_name_that_does_not_resolve_back_matches_no_rule() -> Result<()> {
     assert_eq!(attempt_from(LIAR, &postfix)?, deferred(60));
     assert_eq!(attempt_from(OTHER, &postfix)?, deferred(60));
     assert_eq!(scene.server.verdicts("rule")?, 1);
-    let log = scene.server.log()?;
-    ensure!(
-        log.contains("client=127.0.3.3 net=127.0.3.0/24 name=unknown"),
-        "{log}"
-    );
-    Ok(())
+    scene
+        .server
+        .wait_for_log("client=127.0.3.3 net=127.0.3.0/24 name=unknown")
 }
 
 #[test]
@@ -292,9 +289,8 @@ fn policy_service_and_milter_see_one_memory() -> Result<()> {
     assert_eq!(attempt_from(NEWCOMER, &by_milter)?, taken());
     let mailbox = by_milter.mailbox(THREE[0], 1)?;
     assert_eq!(headers(&mailbox, "X-Greylist"), [""; 0], "{mailbox}");
-    let log = scene.server.log()?;
-    ensure!(log.contains("frontend=policy") && log.contains("frontend=milter"));
-    Ok(())
+    scene.server.wait_for_log("frontend=policy")?;
+    scene.server.wait_for_log("frontend=milter")
 }
 
 #[test]

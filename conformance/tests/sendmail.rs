@@ -166,6 +166,7 @@ fn a_bounce_waits_too_and_each_message_of_a_connection_is_its_own() -> Result<()
     };
     ensure!(header.contains("delayed 75 seconds"), "{header}");
     // The other message's number, under which Sendmail knows it too.
+    scene.ours.server.wait_for_log("reason=retry")?;
     let log = scene.ours.server.log()?;
     let (_, id) = log.split_once("reason=retry").context("a retry")?;
     let (_, id) = id.split_once("queue_id=").context("a queue id")?;
@@ -237,9 +238,10 @@ fn a_name_that_does_not_resolve_back_matches_no_rule() -> Result<()> {
     assert_eq!(scene.first_from(LIAR)?, deferred(60));
     assert_eq!(scene.first_from(OTHER)?, deferred(60));
     assert_eq!(scene.ours.server.verdicts("rule")?, 1);
-    let log = scene.ours.server.log()?;
-    ensure!(log.contains("client=127.0.3.3 net=127.0.3.0/24 name=unknown"));
-    Ok(())
+    scene
+        .ours
+        .server
+        .wait_for_log("client=127.0.3.3 net=127.0.3.0/24 name=unknown")
 }
 
 #[test]

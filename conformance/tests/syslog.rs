@@ -68,8 +68,17 @@ impl Background {
             terminate(self.pid)?;
             std::thread::sleep(Duration::from_millis(100));
             Ok(!self.folder.join("pid").exists())
-        })
+        })?;
+        // Its last lines may come after its pidfile has gone.
+        wait_for("its last word", LIMIT, || Ok(has_ended(self.pid)))
     }
+}
+
+/// Whether a process has ended, waited for or not.
+/// Source: proc_pid_status(5), `State`.
+fn has_ended(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"));
+    status.map_or(true, |status| status.contains("\nState:\tZ"))
 }
 
 /// Whether a process has a handler for TERM, signal 15.
