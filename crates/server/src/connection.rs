@@ -1,15 +1,15 @@
 //! Rooms 1 and 8 for one connection: bytes in, what the conversation asks goes to the desk, bytes
 //! out. One task owns a connection; a fault of the other side ends this connection only.
 
-use std::future::{pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use greylatch_proto::{Conversation, ProtocolError, Step};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
@@ -91,11 +91,15 @@ where
 {
     let Guest { desk, mut visitor } = guest;
     let mut buffer = vec![0; READ_SIZE];
-    let mut timer = Timer::new(patience);
-    let alarm = sleep_until(timer.alarm());
-    // Made once: to wait for the end anew at each read would cost as much as the read.
-    let stopped = stop.wait_for(|stopping| *stopping);
-    tokio::pin!(alarm, stopped);
+    let timer = Timer::new(patience);
+    let mut bells = Bells {
+        alarm: pin!(sleep_until(timer.alarm())),
+        timer,
+        stopping: stop.clone(),
+        // Made once: to wait for the end anew at each read would cost as much as the read.
+        stopped: pin!(stop.wait_for(|stopping| *stopping)),
+        are_set: false,
+    };
     loop {
         let step = conversation.step();
         while let Some(notice) = conversation.notice() {
@@ -113,14 +117,14 @@ where
                     let waits = tokio::select! {
                         biased;
                         waits = sit(&mut stream, &mut conversation, &mut buffer, &hold) => waits?,
-                        _ = stopped.as_mut() => false,
+                        _ = bells.stopped.as_mut() => false,
                     };
                     if !waits {
                         return Ok(());
                     }
                 }
                 conversation.answer(ticket, &answer);
-                timer.asked();
+                bells.timer.asked();
                 if conversation.output().len() > OUTPUT_MAX {
                     flush(&mut stream, conversation.output(), patience).await?;
                 }
@@ -128,30 +132,80 @@ where
             Step::Read | Step::Wait => {
                 flush(&mut stream, conversation.output(), patience).await?;
                 if !conversation.is_midway() {
-                    timer.rests();
+                    bells.timer.rests();
                 }
-                let quiet_ms = conversation.quiet_ms();
-                let read = tokio::select! {
-                    biased;
-                    read = stream.read(&mut buffer) => Some(read?),
-                    () = timer.expired(alarm.as_mut()) => None,
-                    () = quiet_for(quiet_ms) => {
-                        conversation.quiet();
-                        continue;
+                let mut quiet = pin!(conversation.quiet_ms().map(quiet_for));
+                let roused = poll_fn(|task| {
+                    let mut room = ReadBuf::new(&mut buffer);
+                    match Pin::new(&mut stream).poll_read(task, &mut room) {
+                        Poll::Ready(Ok(())) => Poll::Ready(Ok(Roused::Read(room.filled().len()))),
+                        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                        Poll::Pending => bells.poll(quiet.as_mut().as_pin_mut(), task).map(Ok),
                     }
-                    _ = stopped.as_mut() => return Ok(()),
-                };
-                match read {
-                    Some(0) => conversation.finish(),
-                    Some(length) => {
-                        timer.received();
+                });
+                match roused.await? {
+                    Roused::Read(0) => conversation.finish(),
+                    Roused::Read(length) => {
+                        bells.timer.received();
                         conversation.feed(&buffer[..length]);
                     }
-                    None if timer.is_in_request() => return Err(ConnectionError::TooSlow),
-                    None => return Ok(()),
+                    Roused::Late if bells.timer.is_in_request() => {
+                        return Err(ConnectionError::TooSlow);
+                    }
+                    Roused::Late | Roused::Stopping => return Ok(()),
+                    Roused::Quiet => conversation.quiet(),
                 }
             }
             Step::Close => return flush(&mut stream, conversation.output(), patience).await,
+        }
+    }
+}
+
+/// What ended the wait for bytes.
+enum Roused {
+    /// So many bytes; none when the other side will send no more.
+    Read(usize),
+    /// The other side has taken too long.
+    Late,
+    /// The other side has been quiet for as long as the conversation wanted to know.
+    Quiet,
+    /// The daemon stops.
+    Stopping,
+}
+
+/// What ends the wait for bytes when none come.
+struct Bells<'a, E> {
+    timer: Timer,
+    alarm: Pin<&'a mut Sleep>,
+    stopping: watch::Receiver<bool>,
+    stopped: Pin<&'a mut E>,
+    /// Alarm and end will wake this task.
+    are_set: bool,
+}
+
+impl<E: Future> Bells<'_, E> {
+    /// To listen to each costs as much as a read, and most often none has rung since the last time.
+    fn poll<Q>(&mut self, quiet: Option<Pin<&mut Q>>, task: &mut Context<'_>) -> Poll<Roused>
+    where
+        Q: Future<Output = ()>,
+    {
+        let has_rung = self.alarm.is_elapsed() || self.stopping.has_changed().unwrap_or(true);
+        if !self.are_set || has_rung {
+            self.are_set = true;
+            if self
+                .timer
+                .poll_expired(self.alarm.as_mut(), task)
+                .is_ready()
+            {
+                return Poll::Ready(Roused::Late);
+            }
+            if self.stopped.as_mut().poll(task).is_ready() {
+                return Poll::Ready(Roused::Stopping);
+            }
+        }
+        match quiet {
+            Some(quiet) => quiet.poll(task).map(|()| Roused::Quiet),
+            None => Poll::Pending,
         }
     }
 }
@@ -186,12 +240,8 @@ where
     }
 }
 
-/// Returns after so long; without a length never.
-async fn quiet_for(quiet_ms: Option<u32>) {
-    match quiet_ms {
-        Some(quiet_ms) => sleep(Duration::from_millis(quiet_ms.into())).await,
-        None => pending().await,
-    }
+async fn quiet_for(quiet_ms: u32) {
+    sleep(Duration::from_millis(quiet_ms.into())).await;
 }
 
 /// Bytes read at once: about fifteen requests of Postfix.
@@ -273,15 +323,16 @@ impl Timer {
         }
     }
 
-    async fn expired(&self, mut alarm: std::pin::Pin<&mut Sleep>) {
+    /// Ready when it is over.
+    fn poll_expired(&self, mut alarm: Pin<&mut Sleep>, task: &mut Context<'_>) -> Poll<()> {
         loop {
-            alarm.as_mut().await;
+            ready!(alarm.as_mut().poll(task));
             let now = monotonic();
             let slow = self
                 .request_since
                 .is_some_and(|since| now >= since + self.patience.request);
             if slow || now >= self.idle_since + self.patience.idle {
-                return;
+                return Poll::Ready(());
             }
             alarm.as_mut().reset(self.alarm());
         }
