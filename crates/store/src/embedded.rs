@@ -47,7 +47,7 @@ pub struct EmbeddedOptions {
     pub directory: PathBuf,
     /// What an answer waits for.
     pub sync: Sync,
-    /// Records held in memory in front of the tree at most, about 25 bytes each; a third of all
+    /// Records held in memory in front of the tree at most, about 28 bytes each; a third of all
     /// records when that is more.
     pub cache_entries: usize,
     /// Bytes of the tree's blocks held in memory.

@@ -76,8 +76,12 @@ pub(super) enum Written {
     Conflict(Memory),
 }
 
-/// fjall's workers; one alone can wait for itself for ever.
-const WORKERS: usize = 2;
+/// fjall's workers. Of two the first puts back what is to be merged, again and again, as long as the
+/// second merges. One alone could wait for itself for ever when inserts ask it to rotate memtables;
+/// they do not (`rotate`).
+///
+/// Source: fjall 3.1.13, `worker_pool.rs` (`worker_tick`).
+const WORKERS: usize = 1;
 /// So many flushes are merged into the level below at once. Keys are hashes, so each merge writes
 /// all of that level again: more at once is what makes a new record in a large store cheap.
 const FIRST_LEVEL_RUNS: u8 = 8;
@@ -410,11 +414,15 @@ impl Engine {
     }
 
     /// What is to be written where, and removed where there is no text: the record may have lain
-    /// elsewhere.
+    /// elsewhere. Where an old one lay is known, unless it is told as gone and still in the tree.
     fn steps<'a>(&self, write: &'a Write) -> impl Iterator<Item = (Place, Option<&'a [u8]>)> {
         let here = write.new.map(|new| Place::of(&write.key, &new));
+        let there = write.old.map(|old| Place::of(&write.key, &old));
         let others = Place::all(&write.key).filter(move |other| Some(*other) != here);
-        let gone = others.filter(|other| self.seen.may_hold(other));
+        let gone = others.filter(move |other| match there {
+            Some(there) => *other == there,
+            None => self.seen.may_hold(other),
+        });
         if let Some(place) = here {
             self.seen.add(&place);
         }

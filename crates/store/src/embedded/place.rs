@@ -48,11 +48,16 @@ impl Place {
         &self.0
     }
 
-    /// 64 bits that differ from place to place: the key is a hash already, its kind is spread.
-    pub(super) fn bits(&self) -> u64 {
-        let mut bits = [0; 8];
-        bits.copy_from_slice(&self.0[1..9]);
-        u64::from_le_bytes(bits) ^ u64::from(self.0[0]).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    /// Two hashes: one is the same for all places of a key, the other differs from place to place.
+    /// The key is a hash already, its kind is spread.
+    pub(super) fn hash(&self) -> [u64; 2] {
+        let half = |at: usize| {
+            let mut bits = [0; 8];
+            bits.copy_from_slice(&self.0[at..at + 8]);
+            u64::from_le_bytes(bits)
+        };
+        let kind = u64::from(self.0[0]).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        [half(1), half(9) ^ kind]
     }
 
     fn under(kind: u8, key: &RecordKey) -> Self {

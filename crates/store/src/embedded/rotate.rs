@@ -43,6 +43,8 @@ const OVERSIZE: u64 = 3;
 const ENTRY_OVERHEAD: u64 = 64;
 /// A flush that makes no progress for so long is a fault.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(30);
+/// The same behind a merge: of a large store on a slow disk one takes long.
+const MERGE_PATIENCE: Duration = Duration::from_mins(10);
 
 impl Rotation {
     pub(super) fn new(memtable_bytes: u64) -> Self {
@@ -139,12 +141,22 @@ pub(super) fn keep_rotating(engine: &Engine) {
         let now = (sealed, engine.keyspace.table_count());
         if sealed == 0 || now != progress {
             progressed = Instant::now();
-        } else if progressed.elapsed() > FLUSH_PATIENCE {
-            let text = format!("no table was written for {} s", FLUSH_PATIENCE.as_secs());
+        } else if progressed.elapsed() > patience(engine) {
+            let waited = progressed.elapsed().as_secs();
+            let text = format!("no table was written for {waited} s");
             engine.fail(Fault::Io(text));
             return;
         }
         progress = now;
+    }
+}
+
+/// The worker that flushes is the one that merges.
+fn patience(engine: &Engine) -> Duration {
+    if engine.database.active_compactions() > 0 {
+        MERGE_PATIENCE
+    } else {
+        FLUSH_PATIENCE
     }
 }
 
