@@ -82,8 +82,8 @@ const TABLE: &[Arrows] = &[
             RUNTIME,
             DIAGNOSTICS,
             SYSTEM,
-            // The embedded store: tree, key hash, filter of keys.
-            &["fjall", "blake3", "fastbloom"],
+            // The embedded store: tree and key hash.
+            &["fjall", "blake3"],
             // The table of the cache and the open engine, changed while attempts read them; what
             // one attempt writes, without an allocation.
             &["arc-swap", "smallvec"],

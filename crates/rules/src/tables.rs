@@ -77,6 +77,8 @@ pub(crate) struct Tables {
     helos: Values,
     senders: Values,
     recipients: Values,
+    /// Whether there is any condition.
+    any: bool,
 }
 
 impl Tables {
@@ -88,12 +90,14 @@ impl Tables {
             helos: Values::default(),
             senders: Values::default(),
             recipients: Values::default(),
+            any: false,
         }
     }
 
     /// Adds one alternative; `settles` says that the rule has no other condition, so that a
     /// later rule with the same one never gets its turn.
     pub(crate) fn add(&mut self, part: Part, test: Test, owner: Owner) {
+        self.any = true;
         let values = match part {
             Part::Client => {
                 if let Test::Network(network) = test {
@@ -124,6 +128,9 @@ impl Tables {
     /// All conditions that hold, in no order.
     pub(crate) fn hits(&self, attempt: &Attempt, client: Option<IpAddr>) -> Vec<Hit> {
         let mut hits = Vec::new();
+        if !self.any {
+            return hits;
+        }
         if let Some(client) = client {
             let mut found = Found::new(Part::Client, &mut hits);
             self.networks.look(client, self.reading, &mut found);

@@ -31,6 +31,7 @@ const LINE_KEPT: usize = GARBAGE_KEPT + VALUE_MAX + 1 + VALUE_MAX;
 
 impl<'a> Line<'a> {
     /// Reads a line without its LF; one CR at its end is dropped.
+    #[inline]
     pub(super) fn read(line: &'a [u8]) -> Self {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
@@ -45,9 +46,7 @@ impl<'a> Line<'a> {
             .position(|byte| *byte != b'=')
             .and_then(|start| line.get(start..))
             .unwrap_or_default();
-        // Names are short: to look at each byte costs less than to set out for a search.
-        let end = named.iter().position(|byte| *byte == b'=');
-        let split = end.and_then(|end| named.split_at_checked(end));
+        let split = equals_sign(named).and_then(|end| named.split_at_checked(end));
         match split {
             Some((name, value)) => Self::Attribute {
                 name,
@@ -56,6 +55,26 @@ impl<'a> Line<'a> {
             None => Self::Garbage(first(line, GARBAGE_KEPT)),
         }
     }
+}
+
+/// Where the first `=` is. A name is short: to look at eight bytes in one step costs less than to set
+/// out for a search.
+///
+/// Source: S. E. Anderson, "Bit Twiddling Hacks", "Determine if a word has a zero byte"; the lowest
+/// byte that it finds is one.
+fn equals_sign(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    let (words, rest) = text.as_chunks::<8>();
+    for (nth, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word) ^ (ONES * b'=' as u64);
+        let zeros = word.wrapping_sub(ONES) & !word & HIGHS;
+        if zeros != 0 {
+            return Some(nth * 8 + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    let in_rest = rest.iter().position(|byte| *byte == b'=')?;
+    Some(words.len() * 8 + in_rest)
 }
 
 /// A line of which the end has not arrived.
