@@ -3,7 +3,9 @@
 //!
 //! The first byte chooses the layout and the size of the pieces.
 
-use greylatch_report::{Deferred, FatalTriplets, Layout, Lines, Printer, SuccessAfter};
+use greylatch_report::{
+    Deferred, FatalTriplets, FormedTriplets, Layout, Lines, Printer, SuccessAfter,
+};
 
 /// Checks one input.
 pub(crate) fn check(input: &[u8]) {
@@ -27,16 +29,19 @@ pub(crate) fn check(input: &[u8]) {
 
 fn report(log: &[u8], size: usize, layout: &Layout) -> Vec<u8> {
     let mut triplets = FatalTriplets::new();
-    let mut count = |line: &[u8]| {
+    let former = triplets.former();
+    let mut formed = FormedTriplets::default();
+    let mut form = |line: &[u8]| {
         if let Some(deferred) = Deferred::parse(line) {
-            triplets.count(&deferred, line).expect("the input is short");
+            former.form(&deferred, line, &mut formed);
         }
     };
     let mut lines = Lines::with(Deferred::WORD);
     for piece in log.chunks(size) {
-        lines.feed(piece, &mut count);
+        lines.feed(piece, &mut form);
     }
-    lines.finish(&mut count);
+    lines.finish(&mut form);
+    triplets.count(&mut formed).expect("the input is short");
     let after = SuccessAfter::new("300");
     for words in log.split(|byte| *byte == b'\n') {
         if after.is_told_by(words) {

@@ -12,7 +12,9 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use greylatch_report::{Deferred, FatalTriplets, Layout, Lines, Printer, SuccessAfter};
+use greylatch_report::{
+    Deferred, FatalTriplets, FormedTriplets, Layout, Lines, Printer, SuccessAfter, TripletFormer,
+};
 use greylatch_rules::{LetterCase, PerlPattern};
 use nix::unistd::{Uid, User, getuid, setuid};
 
@@ -58,7 +60,12 @@ fn report(words: &[String]) -> Result<ExitCode, Refusal> {
     let filter = Filter::new(&options)?;
     let questions = questions(&options)?;
     let mut triplets = FatalTriplets::new();
-    read(files.to_vec(), &filter, &mut triplets)?;
+    let log = Log {
+        filter,
+        former: triplets.former(),
+        lines: Lines::with(Deferred::WORD),
+    };
+    log.read(files.to_vec(), &mut triplets)?;
     let after = SuccessAfter::new(options.delay.as_deref().unwrap_or("300"));
     let remark = database
         .each_passed(after, |key| triplets.has_passed(key))
@@ -131,90 +138,92 @@ impl Filter {
     }
 }
 
-/// Reads the log from files, or from standard input when there are none. A thread of its own reads, and
-/// looks for lines that may tell of a deferral.
-fn read(
-    mut files: Vec<String>,
-    filter: &Filter,
-    triplets: &mut FatalTriplets,
-) -> Result<(), Refusal> {
-    if files.is_empty() {
-        files.push("-".to_owned());
+/// A log, one file after the other.
+struct Log {
+    filter: Filter,
+    former: TripletFormer,
+    lines: Lines,
+}
+
+impl Log {
+    /// Reads it from files, or from standard input when there are none. A thread of its own does so, up
+    /// to the triplets of the deferrals that count; counting them is as much work again.
+    fn read(self, mut files: Vec<String>, triplets: &mut FatalTriplets) -> Result<(), Refusal> {
+        if files.is_empty() {
+            files.push("-".to_owned());
+        }
+        let cannot = |error: io::Error| Refusal::new(WRONG, format!("ERROR: no thread: {error}"));
+        let form = move |outlet: &Outlet<_>| self.form(&files, outlet);
+        let mut coming = Ahead::begin("log", form).map_err(cannot)?;
+        let mut formed = FormedTriplets::default();
+        while let Some(next) = coming.next(formed) {
+            formed = next;
+            let full = |full| Refusal::new(WRONG, format!("ERROR: {full}"));
+            triplets.count(&mut formed).map_err(full)?;
+        }
+        let too_long = coming.end();
+        if too_long > 0 {
+            say(&format!(
+                "WARNING: {too_long} lines of more than 64 KiB were left out"
+            ));
+        }
+        Ok(())
     }
-    let cannot = |error: io::Error| Refusal::new(WRONG, format!("ERROR: no thread: {error}"));
-    let mut found = Ahead::begin("log", move |outlet| find(&files, outlet)).map_err(cannot)?;
-    let mut lines = Vec::new();
-    while let Some(next) = found.next(lines) {
-        lines = next;
-        let whole = lines.strip_suffix(b"\n").unwrap_or(&lines);
-        for line in whole.split(|byte| *byte == b'\n') {
+
+    /// Hands over the triplets of each block, and gives how many lines were too long.
+    fn form(mut self, files: &[String], outlet: &Outlet<FormedTriplets>) -> u64 {
+        let mut block = vec![0; BLOCK];
+        for file in files {
+            if file == "-" {
+                self.form_in(&mut io::stdin(), "-", &mut block, outlet);
+                continue;
+            }
+            match File::open(file) {
+                Ok(mut log) => self.form_in(&mut log, file, &mut block, outlet),
+                Err(error) => say(&format!("Can't open {file}: {}", plain(&error))),
+            }
+        }
+        self.lines.too_long()
+    }
+
+    fn form_in(
+        &mut self,
+        log: &mut impl Read,
+        name: &str,
+        block: &mut [u8],
+        outlet: &Outlet<FormedTriplets>,
+    ) {
+        let (filter, former) = (&self.filter, &self.former);
+        let form = |line: &[u8], formed: &mut FormedTriplets| {
             if let Some(deferred) = filter.deferred(line) {
-                let full = |full| Refusal::new(WRONG, format!("ERROR: {full}"));
-                triplets.count(&deferred, line).map_err(full)?;
+                former.form(&deferred, line, formed);
+            }
+        };
+        let mut formed = FormedTriplets::default();
+        loop {
+            match log.read(block) {
+                Ok(0) => break,
+                Ok(length) => self
+                    .lines
+                    .feed(&block[..length], |line| form(line, &mut formed)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    say(&format!("Can't read {name}: {}", plain(&error)));
+                    break;
+                }
+            }
+            if !formed.is_empty() {
+                match outlet.hand_over(formed) {
+                    Some(emptied) => formed = emptied,
+                    None => return,
+                }
             }
         }
-        lines.clear();
-    }
-    let too_long = found.end();
-    if too_long > 0 {
-        say(&format!(
-            "WARNING: {too_long} lines of more than 64 KiB were left out"
-        ));
-    }
-    Ok(())
-}
-
-/// Hands over the lines that may tell of a deferral, each with its line feed, and gives how many lines
-/// were too long.
-fn find(files: &[String], outlet: &Outlet<Vec<u8>>) -> u64 {
-    let mut lines = Lines::with(Deferred::WORD);
-    let mut block = vec![0; BLOCK];
-    for file in files {
-        if file == "-" {
-            find_in(&mut io::stdin(), "-", &mut block, &mut lines, outlet);
-            continue;
+        self.lines.finish(|line| form(line, &mut formed));
+        if !formed.is_empty() {
+            // Whoever takes no more has said why.
+            let _ = outlet.hand_over(formed);
         }
-        match File::open(file) {
-            Ok(mut log) => find_in(&mut log, file, &mut block, &mut lines, outlet),
-            Err(error) => say(&format!("Can't open {file}: {}", plain(&error))),
-        }
-    }
-    lines.too_long()
-}
-
-fn find_in(
-    log: &mut impl Read,
-    name: &str,
-    block: &mut [u8],
-    lines: &mut Lines,
-    outlet: &Outlet<Vec<u8>>,
-) {
-    let keep = |found: &mut Vec<u8>, line: &[u8]| {
-        found.extend_from_slice(line);
-        found.push(b'\n');
-    };
-    let mut found = Vec::new();
-    loop {
-        match log.read(block) {
-            Ok(0) => break,
-            Ok(length) => lines.feed(&block[..length], |line| keep(&mut found, line)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                say(&format!("Can't read {name}: {}", plain(&error)));
-                break;
-            }
-        }
-        if !found.is_empty() {
-            match outlet.hand_over(found) {
-                Some(emptied) => found = emptied,
-                None => return,
-            }
-        }
-    }
-    lines.finish(|line| keep(&mut found, line));
-    if !found.is_empty() {
-        // Whoever takes no more has said why.
-        let _ = outlet.hand_over(found);
     }
 }
 

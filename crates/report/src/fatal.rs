@@ -6,25 +6,26 @@
 //!
 //! Source: postgreyreport 1.14.3 as observed by running it.
 
-use greylatch_core::push_early_postgrey_sender;
+use memchr::memchr;
 use thiserror::Error;
 
+use crate::formed::{
+    FormedTriplet, FormedTriplets, Stamp, TripletFormer, address, chain_of, network,
+};
 use crate::keyed::{Hashes, Table};
-use crate::postfix::Deferred;
+use crate::texts::Texts;
 
 /// All greylisted triplets of a log, and which of them have passed.
 #[derive(Debug, Default)]
 pub struct FatalTriplets {
-    /// The texts of the rows.
-    text: Vec<u8>,
+    /// Keys and names of the rows.
+    texts: Texts,
     rows: Vec<Row>,
     /// The newest row of each chain, by the hash of what its rows have in common.
     chains: Table<u64, u32>,
     hashes: Hashes,
     /// How many deferrals have been counted.
     counted: u64,
-    /// The key that is being looked for.
-    key: Vec<u8>,
 }
 
 /// One triplet, known by its network or by its address. A triplet has two rows when its client's name
@@ -51,16 +52,6 @@ struct Span {
     length: u32,
 }
 
-/// The first bytes of a line, where its time stands.
-#[derive(Clone, Copy, Debug)]
-struct Stamp {
-    bytes: [u8; STAMP_LENGTH],
-    length: u8,
-}
-
-/// As long as a traditional time stamp. Source: RFC 3164 §4.1.2.
-const STAMP_LENGTH: usize = 15;
-
 /// The log names more than can be held: 4 GiB of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
@@ -79,39 +70,41 @@ impl FatalTriplets {
         Self::default()
     }
 
-    /// Counts a deferral; `line` is the whole line that tells of it.
+    /// Forms the triplets that are counted here.
+    #[must_use]
+    pub fn former(&self) -> TripletFormer {
+        TripletFormer::new(self.hashes.clone())
+    }
+
+    /// Counts deferrals, and leaves none of them.
     ///
     /// # Errors
     /// [`TooManyTriplets`] when no more can be held.
-    pub fn count(&mut self, deferred: &Deferred<'_>, line: &[u8]) -> Result<(), TooManyTriplets> {
-        let mut key = std::mem::take(&mut self.key);
-        key.clear();
-        key.extend_from_slice(deferred.client_address);
-        key.push(b'/');
-        push_early_postgrey_sender(&mut key, deferred.sender);
-        key.push(b'/');
-        key.extend_from_slice(deferred.recipient);
-        key.make_ascii_lowercase();
-        let by_network = !deferred.hides_network();
-        let at = match self.find(&key, by_network) {
+    pub fn count(&mut self, formed: &mut FormedTriplets) -> Result<(), TooManyTriplets> {
+        let counted = formed.each().try_for_each(|one| self.count_one(&one));
+        formed.clear();
+        counted
+    }
+
+    fn count_one(&mut self, one: &FormedTriplet<'_>) -> Result<(), TooManyTriplets> {
+        let at = match self.find(one) {
             Some(at) => at,
-            None => self.add(&key, by_network, deferred.client_name)?,
+            None => self.add(one)?,
         };
-        self.key = key;
-        if self.piece(self.rows[at].name) != deferred.client_name {
-            self.rows[at].name = self.push(deferred.client_name)?;
+        if self.piece(self.rows[at].name) != one.name {
+            self.rows[at].name = self.push(one.name)?;
         }
         self.counted += 1;
         let row = &mut self.rows[at];
         row.tries = row.tries.saturating_add(1);
         row.last = self.counted;
-        row.stamp = Stamp::of(line);
+        row.stamp = one.stamp;
         Ok(())
     }
 
     /// Takes note of a key of the database, `CLIENT/SENDER/RECIPIENT`, that has passed.
     pub fn has_passed(&mut self, key: &[u8]) {
-        let mut next = self.chain(key);
+        let mut next = self.chains.get(&self.hashes.narrow(chain_of(key))).copied();
         while let Some(at) = next {
             let row = &self.rows[at as usize];
             next = row.next;
@@ -163,11 +156,11 @@ impl FatalTriplets {
         }
     }
 
-    fn find(&self, key: &[u8], by_network: bool) -> Option<usize> {
-        let mut next = self.chain(key);
+    fn find(&self, one: &FormedTriplet<'_>) -> Option<usize> {
+        let mut next = self.chains.get(&one.chain).copied();
         while let Some(at) = next {
             let row = &self.rows[at as usize];
-            if row.by_network == by_network && self.piece(row.key) == key {
+            if row.by_network == one.by_network && self.piece(row.key) == one.key {
                 return Some(at as usize);
             }
             next = row.next;
@@ -175,48 +168,35 @@ impl FatalTriplets {
         None
     }
 
-    fn add(&mut self, key: &[u8], by_network: bool, name: &[u8]) -> Result<usize, TooManyTriplets> {
+    fn add(&mut self, one: &FormedTriplet<'_>) -> Result<usize, TooManyTriplets> {
         let at = self.rows.len();
         let number = u32::try_from(at).map_err(|_| TooManyTriplets { rows: at })?;
         let row = Row {
-            key: self.push(key)?,
-            name: self.push(name)?,
-            by_network,
+            key: self.push(one.key)?,
+            name: self.push(one.name)?,
+            by_network: one.by_network,
             passed: false,
             tries: 0,
             last: 0,
-            stamp: Stamp::of(b""),
-            next: self.chains.insert(self.hash(key), number),
+            stamp: one.stamp,
+            next: self.chains.insert(one.chain, number),
         };
         self.rows.push(row);
         Ok(at)
-    }
-
-    /// The first row that may be known by a key.
-    fn chain(&self, key: &[u8]) -> Option<u32> {
-        self.chains.get(&self.hash(key)).copied()
-    }
-
-    /// The same for all addresses of one network with one sender and recipient, at most a thousand.
-    fn hash(&self, key: &[u8]) -> u64 {
-        let address = address(key);
-        let rest = &key[address.len()..];
-        self.hashes.narrow((network(address), rest))
     }
 
     fn push(&mut self, text: &[u8]) -> Result<Span, TooManyTriplets> {
         let full = |_| TooManyTriplets {
             rows: self.rows.len(),
         };
-        let start = u32::try_from(self.text.len()).map_err(full)?;
         let length = u32::try_from(text.len()).map_err(full)?;
-        self.text.extend_from_slice(text);
+        let start = u32::try_from(self.texts.push(&[text])).map_err(full)?;
         Ok(Span { start, length })
     }
 
     fn piece(&self, span: Span) -> &[u8] {
-        let start = span.start as usize;
-        &self.text[start..start + span.length as usize]
+        self.texts
+            .piece(u64::from(span.start), span.length as usize)
     }
 }
 
@@ -270,7 +250,7 @@ impl<'a> FatalTriplet<'a> {
 
     /// The first 15 bytes of the line that tells of its last deferral.
     pub(crate) fn stamp(&self) -> &[u8] {
-        &self.stamp.bytes[..usize::from(self.stamp.length)]
+        self.stamp.text()
     }
 
     /// What it shares with others of its network: the network, or the whole address when the client's
@@ -285,19 +265,12 @@ impl<'a> FatalTriplet<'a> {
     }
 
     fn field(&self, nth: usize) -> &'a [u8] {
-        let mut fields = self.key.split(|byte| *byte == b'/');
-        fields.nth(nth).unwrap_or_default()
-    }
-}
-
-impl Stamp {
-    fn of(line: &[u8]) -> Self {
-        let length = line.len().min(STAMP_LENGTH);
-        let mut bytes = [0; STAMP_LENGTH];
-        bytes[..length].copy_from_slice(&line[..length]);
-        // It is 15 at most.
-        let length = length as u8;
-        Self { bytes, length }
+        let mut rest = self.key;
+        for _ in 0..nth {
+            let end = memchr(b'/', rest);
+            rest = end.map_or(&[][..], |end| &rest[end + 1..]);
+        }
+        &rest[..memchr(b'/', rest).unwrap_or(rest.len())]
     }
 }
 
@@ -312,18 +285,6 @@ fn is_known_as(row: &[u8], by_network: bool, known_as: &[u8]) -> bool {
             .strip_suffix(b".0")
             .is_some_and(|other| other == network(own));
     of_network && row[own.len()..] == known_as[other.len()..]
-}
-
-/// What stands before the first `/`.
-fn address(key: &[u8]) -> &[u8] {
-    let end = key.iter().position(|byte| *byte == b'/');
-    &key[..end.unwrap_or(key.len())]
-}
-
-/// An address without its last group and the dot before that.
-fn network(address: &[u8]) -> &[u8] {
-    let end = address.iter().rposition(|byte| *byte == b'.');
-    &address[..end.unwrap_or(0)]
 }
 
 /// The groups of the address that a key begins with, as one number.
@@ -345,6 +306,7 @@ fn address_number(key: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::postfix::Deferred;
 
     /// A line of log and the triplet in it.
     fn count(triplets: &mut FatalTriplets, stamp: &str, client: [&str; 2], sender: &str) {
@@ -354,9 +316,11 @@ mod tests {
             sender: sender.as_bytes(),
             recipient: b"Bob@Example.org",
         };
+        let mut formed = FormedTriplets::default();
         triplets
-            .count(&deferred, stamp.as_bytes())
-            .expect("there is room");
+            .former()
+            .form(&deferred, stamp.as_bytes(), &mut formed);
+        triplets.count(&mut formed).expect("there is room");
     }
 
     /// What is fatal, each as one text.

@@ -162,11 +162,14 @@ fn padded(text: &str, side: Side, width: usize) -> String {
 mod tests {
     use super::*;
     use crate::fatal::FatalTriplets;
+    use crate::formed::FormedTriplets;
     use crate::postfix::Deferred;
 
     /// What is printed of four deferrals, of which two are of one triplet.
     fn printed(layout: &Layout, checked: &str) -> String {
         let mut triplets = FatalTriplets::new();
+        let former = triplets.former();
+        let mut formed = FormedTriplets::default();
         for (name, address, sender) in [
             ("mx.fatal.example", "192.0.2.11", "bounce-1@fatal.example"),
             ("mx.fatal.example", "192.0.2.10", "spam\x1b@fatal.example"),
@@ -179,10 +182,9 @@ mod tests {
                 sender: sender.as_bytes(),
                 recipient: b"bob@example.org",
             };
-            triplets
-                .count(&deferred, b"Nov 14 22:15:20 mail")
-                .expect("there is room");
+            former.form(&deferred, b"Nov 14 22:15:20 mail", &mut formed);
         }
+        triplets.count(&mut formed).expect("there is room");
         let mut printer = Printer::new(layout);
         let mut out = Vec::new();
         for triplet in triplets.fatal() {

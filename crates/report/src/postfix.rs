@@ -66,16 +66,18 @@ static WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(Deferred::
 /// The name of the client whose address begins behind `bracket`, the address, and the text of the
 /// reply.
 fn client(line: &[u8], bracket: usize) -> Option<(&[u8], &[u8], &[u8])> {
+    // Most brackets are told apart by what stands behind them.
+    let behind = &line[bracket + 1..];
+    let length = address_length(behind)?;
+    let (address, behind) = behind.split_at(length);
+    let text = behind.strip_prefix(b"]: 450 ")?;
     let ends_name = |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ' | b'[');
     let start = line[..bracket].iter().rposition(ends_name)?;
     let name = &line[start + 1..bracket];
     if line[start] != b' ' || name.is_empty() {
         return None;
     }
-    let behind = &line[bracket + 1..];
-    let length = address_length(behind)?;
-    let (address, behind) = behind.split_at(length);
-    Some((name, address, behind.strip_prefix(b"]: 450 ")?))
+    Some((name, address, text))
 }
 
 /// The length of four groups of one to three digits with dots between them.
