@@ -5,8 +5,7 @@
 
 use greylatch_core::{IdentityRules, School, Timestamp};
 use greylatch_report::{
-    Intake, Ledger, Messages, Period, Reader, Report, Sources, Stamps, to_csv, to_html, to_json,
-    to_text,
+    Intake, Ledger, Messages, Period, Report, Sources, Stamps, to_csv, to_html, to_json, to_text,
 };
 
 /// Checks one input.
@@ -45,17 +44,18 @@ fn report(log: &[u8], size: usize, school: School) -> Report {
         ipv6_prefix: 64,
     };
     let mut ledger = Ledger::new(identity, Period::default());
-    let mut reader = Reader::new("greylist");
+    let mut reader = ledger.reader("greylist");
     let latest = Timestamp(1_800_000_000);
     let mut intake = Intake::new(Stamps::new(latest, Box::new(Timestamp)));
     let mut messages = Messages::default();
     for piece in log.chunks(size) {
         intake.feed(piece, &mut messages);
-        while ledger.take(&mut reader, &mut messages) {}
+        while reader.read(&mut messages, &mut |full| ledger.take(full)) {}
     }
     intake.finish(&mut messages);
-    while ledger.take(&mut reader, &mut messages) {}
+    while reader.read(&mut messages, &mut |full| ledger.take(full)) {}
+    ledger.take(&mut reader.rest());
     let mut sources = Sources::default();
     sources.add(intake.counts(), false);
-    ledger.report(&reader, &sources, 0)
+    ledger.report(&reader, &sources, ledger.found(0, 1), 0)
 }

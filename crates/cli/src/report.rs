@@ -6,12 +6,13 @@ mod moment;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
 
 use anyhow::{Context, bail};
 use greylatch_core::{Attempt, Field, IdentityRules, Query, School, Timestamp};
 use greylatch_report::{
-    Ledger, Period, Reader, Remembered, Replayed, Report, Sources, Table, WhatIf, to_csv, to_html,
-    to_json, to_text,
+    Found, Ledger, Period, Remembered, Replayed, Report, Sightings, Sources, Table, WhatIf, to_csv,
+    to_html, to_json, to_text,
 };
 use greylatch_server::{Config, Rehearsal, clock, identity_rules};
 
@@ -58,14 +59,14 @@ struct Asked {
 /// The report on logs and memory, and whether the logs were read whole.
 fn told(arguments: &ReportArguments, asked: &Asked) -> anyhow::Result<(Report, bool)> {
     let mut ledger = Ledger::new(asked.identity, asked.period);
-    let mut reader = Reader::new(&arguments.greylist_text);
     let mut report = Report { tables: Vec::new() };
     let mut sources = Sources::default();
     if arguments.from != SourceArgument::Memory {
-        sources = logs::read(&arguments.files, asked.now, |log| {
-            ledger.take(&mut reader, log);
-        })?;
-        report = ledger.report(&reader, &sources, shown_rows(arguments));
+        let reader = ledger.reader(&arguments.greylist_text);
+        let take = |sightings: &mut Sightings| ledger.take(sightings);
+        let (reader, read) = logs::read(&arguments.files, asked.now, reader, take)?;
+        sources = read;
+        report = ledger.report(&reader, &sources, found(&ledger), shown_rows(arguments));
     }
     if arguments.from != SourceArgument::Logs {
         let remembered = remembered(arguments, asked.period)?;
@@ -77,6 +78,20 @@ fn told(arguments: &ReportArguments, asked: &Asked) -> anyhow::Result<(Report, b
     Ok((report, sources.broken == 0))
 }
 
+/// What is found of all deliveries, of half of them on a thread of its own if there is one.
+fn found(ledger: &Ledger) -> Found {
+    thread::scope(|scope| {
+        let half = || ledger.found(1, 2);
+        let Ok(other) = thread::Builder::new().spawn_scoped(scope, half) else {
+            return ledger.found(0, 1);
+        };
+        let mut found = ledger.found(0, 2);
+        let other = other.join();
+        found.join(other.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        found
+    })
+}
+
 /// The attempts of the logs, judged once more by another configuration.
 fn what_if(
     arguments: &ReportArguments,
@@ -86,9 +101,9 @@ fn what_if(
     let config = serve::configuration(Some(other))?;
     let mut rehearsal = Rehearsal::new(&config, Some(other))?;
     let mut what_if = WhatIf::new(asked.identity, asked.period);
-    let mut reader = Reader::new(&arguments.greylist_text);
-    let sources = logs::read(&arguments.files, asked.now, |log| {
-        what_if.take(&mut reader, log, |replayed| {
+    let reader = what_if.reader(&arguments.greylist_text);
+    let (_, sources) = logs::read(&arguments.files, asked.now, reader, |sightings| {
+        what_if.take(sightings, |replayed| {
             rehearsal.judge(attempt(replayed), replayed.at).decision
         });
     })?;

@@ -18,6 +18,8 @@ pub(crate) const GIVEN_UP_S: Second = 5 * 86_400;
 pub(crate) struct Delivery {
     /// Where its texts are.
     pub(crate) text: Text,
+    /// The hash of its sender and recipient.
+    pub(crate) pair: u64,
     /// What greylisters said of it, and what MTAs did.
     courses: [Course; 2],
     /// The first pass since its first attempt.
@@ -82,9 +84,10 @@ impl Course {
 
 impl Delivery {
     /// One of which nothing is known but its texts.
-    pub(crate) fn new(text: Text) -> Self {
+    pub(crate) fn new(text: Text, pair: u64) -> Self {
         Self {
             text,
+            pair,
             courses: [Course::NONE; 2],
             passed: NEVER,
             passed_last: None,
@@ -202,7 +205,7 @@ mod tests {
     use super::*;
 
     fn deferred(at: &[Second]) -> Delivery {
-        let mut delivery = Delivery::new(Text::default());
+        let mut delivery = Delivery::new(Text::default(), 0);
         for at in at {
             delivery.deferred(Teller::Greylister, *at, None);
         }
@@ -235,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_the_line_says_of_the_wait_counts_also_without_the_deferral() {
-        let mut delivery = Delivery::new(Text::default());
+        let mut delivery = Delivery::new(Text::default(), 0);
         delivery.passed(1_000, Some(310));
         assert_eq!(delivery.waited_s(), Some(310));
         assert_eq!(delivery.first(), Some(690));
@@ -262,7 +265,7 @@ mod tests {
         delivery.deferred(Teller::Mta, 101, None);
         let course = delivery.course().expect("it was deferred");
         assert_eq!((course.first, course.deferrals), (100, 1));
-        let mut delivery = Delivery::new(Text::default());
+        let mut delivery = Delivery::new(Text::default(), 0);
         delivery.deferred(Teller::Mta, 101, None);
         assert_eq!(delivery.first(), Some(101));
     }

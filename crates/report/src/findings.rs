@@ -5,21 +5,14 @@ mod waiting;
 
 pub(crate) use waiting::never;
 
-use std::net::IpAddr;
+use greylatch_core::Seconds;
 
-use greylatch_core::{Seconds, Timestamp, Triplet};
-
-use crate::delivery::{Delivery, timestamp};
-use crate::groups::{Groups, domain, group, organisation};
+use crate::delivery::timestamp;
+use crate::found::{Case, Found};
 use crate::intake::IntakeCounts;
 use crate::ledger::Ledger;
 use crate::reader::Reader;
 use crate::table::{Cell, Report, Table};
-
-/// A delivery that was seen less long before the end of the log than this may still come back.
-///
-/// Source: RFC 5321 §4.5.4.1 (senders try for days); most of those that come at all come within hours.
-const YOUNG_S: i64 = 86_400;
 
 /// What the logs were, for the table of what was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,123 +37,39 @@ impl Sources {
     }
 }
 
-/// A delivery of the period, and what became of it.
-pub(crate) struct Case<'a> {
-    ledger: &'a Ledger,
-    pub(crate) delivery: &'a Delivery,
-    /// The client's address, if it is one.
-    address: Option<IpAddr>,
-    /// It did not come back, or always too early.
-    pub(crate) never: bool,
-    /// But the same sender has reached the same recipient from elsewhere.
-    pub(crate) elsewhere: bool,
-    /// It may still come.
-    pub(crate) young: bool,
-}
-
-impl<'a> Case<'a> {
-    pub(crate) fn address(&self) -> &'a [u8] {
-        self.ledger.field(self.delivery, 0)
-    }
-
-    pub(crate) fn name(&self) -> &'a [u8] {
-        self.ledger.field(self.delivery, 1)
-    }
-
-    pub(crate) fn sender(&self) -> &'a [u8] {
-        self.ledger.field(self.delivery, 2)
-    }
-
-    pub(crate) fn recipient(&self) -> &'a [u8] {
-        self.ledger.field(self.delivery, 3)
-    }
-
-    /// Formed again: kept of all deliveries, they would take more memory than anything else.
-    pub(crate) fn triplet(&self) -> Triplet {
-        self.ledger.triplet(self.delivery)
-    }
-}
-
-/// Groups of all kinds.
-#[derive(Default)]
-pub(crate) struct AllGroups {
-    pub(crate) networks: Groups,
-    pub(crate) organisations: Groups,
-    pub(crate) sender_domains: Groups,
-    pub(crate) recipients: Groups,
-    /// By organisation, or by network where a client has no confirmed name.
-    pub(crate) providers: Groups,
-    pub(crate) all: Groups,
-}
-
 impl Ledger {
-    /// The report on what was told. Of the table with a row for each delivery, only so many are made,
-    /// all if `rows` is 0.
+    /// The report on what was told, with what was found of all shares. Of the table with a row for each
+    /// delivery, only so many are made, all if `rows` is 0.
     #[must_use]
-    pub fn report(&self, reader: &Reader, sources: &Sources, rows: usize) -> Report {
-        let cases = self.cases();
-        let mut groups = AllGroups::default();
-        for case in &cases {
-            groups.add(case);
-        }
-        groups.sort();
+    pub fn report(
+        &self,
+        reader: &Reader,
+        sources: &Sources,
+        mut found: Found,
+        rows: usize,
+    ) -> Report {
+        let never = self.never(&mut found, rows);
+        found.groups.sort();
+        let groups = &found.groups;
         let mut tables = vec![
-            self.summary(&cases, &groups),
+            self.summary(&found),
             read(reader, sources, self),
             self.verdicts(),
-            never_came_back(&cases, rows),
+            never_came_back(&never, &found),
         ];
-        tables.extend(waiting::never_by(&groups));
-        tables.push(waiting::wait(&groups));
-        tables.push(waiting::wait_histogram(&groups));
-        tables.push(waiting::first_retry(&groups));
-        tables.push(waiting::early_retries(&groups));
+        tables.extend(waiting::never_by(groups));
+        tables.push(waiting::wait(groups));
+        tables.push(waiting::wait_histogram(groups));
+        tables.push(waiting::first_retry(groups));
+        tables.push(waiting::early_retries(groups));
         tables.push(self.exempt());
-        tables.push(waiting::candidates(&groups));
+        tables.push(waiting::candidates(groups));
         tables.push(self.refused());
         tables.push(self.throttled());
         Report { tables }
     }
 
-    /// The deliveries whose first attempt is in the period.
-    pub(crate) fn cases(&self) -> Vec<Case<'_>> {
-        let end = self.counts.span.map_or(Timestamp(0), |(_, last)| last);
-        let mut cases: Vec<Case<'_>> = self
-            .deliveries
-            .iter()
-            .filter_map(|delivery| self.case(delivery, end))
-            .collect();
-        // Addresses by their numbers, what is none behind them; those of one by their triplets.
-        let by_address = |case: &Case<'_>| (case.address.is_none(), case.address);
-        cases.sort_unstable_by_key(by_address);
-        for of_one in cases.chunk_by_mut(|one, next| one.address == next.address) {
-            of_one.sort_by_cached_key(|case| {
-                let triplet = case.triplet().joined().to_vec();
-                (triplet, case.delivery.first())
-            });
-        }
-        cases
-    }
-
-    fn case<'a>(&'a self, delivery: &'a Delivery, end: Timestamp) -> Option<Case<'a>> {
-        let first = delivery.first()?;
-        if !self.period.has(timestamp(first)) {
-            return None;
-        }
-        let never = delivery.is_open();
-        let last = delivery.course().map_or(first, |course| course.last);
-        let address = std::str::from_utf8(self.field(delivery, 0)).ok();
-        Some(Case {
-            ledger: self,
-            elsewhere: never && self.was_reached(&self.triplet(delivery), first),
-            young: never && end.since(timestamp(last)).0 < YOUNG_S,
-            delivery,
-            address: address.and_then(|text| text.parse().ok()),
-            never,
-        })
-    }
-
-    fn summary(&self, cases: &[Case<'_>], groups: &AllGroups) -> Table {
+    fn summary(&self, found: &Found) -> Table {
         let mut table = Table::new(
             "summary",
             "Summary",
@@ -187,24 +96,20 @@ impl Ledger {
             "attempts that would have waited",
             told(crate::ledger::WOULD_DEFER),
         );
-        let count = |what: &dyn Fn(&Case<'_>) -> bool| {
-            Cell::count(cases.iter().filter(|case| what(case)).count())
-        };
-        row("deliveries that had to wait", Cell::count(cases.len()));
-        row("came back", count(&|case| !case.never));
-        row("never came back", count(&|case| case.never));
-        row("of those, may still come", count(&|case| case.young));
-        row(
-            "of those, reached from elsewhere",
-            count(&|case| case.elsewhere),
-        );
-        row(
-            "known by the MTA's lines alone",
-            count(&|case| case.delivery.is_told_by_mta()),
-        );
-        if let Some(all) = groups.all.get(&b"all"[..]) {
+        let tally = &found.tally;
+        for (name, count) in [
+            ("deliveries that had to wait", tally.all),
+            ("came back", tally.all - tally.never),
+            ("never came back", tally.never),
+            ("of those, may still come", tally.young),
+            ("of those, reached from elsewhere", tally.elsewhere),
+            ("known by the MTA's lines alone", tally.told_by_mta),
+        ] {
+            row(name, Cell::Count(count));
+        }
+        if tally.all > 0 {
             for percent in [50, 90, 99] {
-                let waited = crate::groups::percentile(&all.waits, percent);
+                let waited = crate::groups::percentile(&found.groups.all.waits, percent);
                 row(
                     &format!("waited, {percent} of 100 at most"),
                     Cell::seconds(waited),
@@ -250,7 +155,7 @@ fn read(reader: &Reader, sources: &Sources, ledger: &Ledger) -> Table {
     table
 }
 
-fn never_came_back(cases: &[Case<'_>], rows: usize) -> Table {
+fn never_came_back(never: &[Case<'_>], found: &Found) -> Table {
     let mut table = Table::new(
         "never-came-back",
         "Never came back",
@@ -269,9 +174,7 @@ fn never_came_back(cases: &[Case<'_>], rows: usize) -> Table {
             ("elsewhere", "ELSEWHERE"),
         ],
     );
-    let never = || cases.iter().filter(|case| case.never);
-    let made = if rows == 0 { usize::MAX } else { rows };
-    for case in never().take(made) {
+    for case in never {
         let Some(course) = case.delivery.course() else {
             continue;
         };
@@ -288,63 +191,7 @@ fn never_came_back(cases: &[Case<'_>], rows: usize) -> Table {
             Cell::Flag(case.elsewhere),
         ]);
     }
-    table.not_made = never().skip(made).count();
+    // There are not more than deliveries, which have places in memory.
+    table.not_made = found.tally.never as usize - never.len();
     table
-}
-
-impl AllGroups {
-    fn add(&mut self, case: &Case<'_>) {
-        let network = &case.ledger.network(case.delivery)[..];
-        let sender_domain = &domain(case.sender())[..];
-        let add = |groups: &mut Groups, name: &[u8]| {
-            group(groups, name).add(case, network, sender_domain);
-        };
-        add(&mut self.networks, network);
-        add(&mut self.sender_domains, sender_domain);
-        add(&mut self.recipients, &case.recipient().to_ascii_lowercase());
-        add(&mut self.all, b"all");
-        if case.name().is_empty() {
-            add(&mut self.providers, network);
-        } else {
-            let organisation = organisation(case.name());
-            add(&mut self.organisations, &organisation);
-            add(&mut self.providers, &organisation);
-        }
-    }
-
-    fn sort(&mut self) {
-        let all = [
-            &mut self.networks,
-            &mut self.organisations,
-            &mut self.sender_domains,
-            &mut self.recipients,
-            &mut self.providers,
-            &mut self.all,
-        ];
-        for group in all.into_iter().flat_map(|groups| groups.values_mut()) {
-            group.waits.sort_unstable();
-            group.retries.sort_unstable();
-        }
-    }
-}
-
-impl crate::groups::Group {
-    fn add(&mut self, case: &Case<'_>, network: &[u8], sender_domain: &[u8]) {
-        if case.never {
-            self.never += 1;
-            self.elsewhere += u64::from(case.elsewhere);
-        } else {
-            self.came += 1;
-            self.networks.add(network);
-            self.sender_domains.add(sender_domain);
-            self.recipients.add(case.recipient());
-        }
-        if let Some(course) = case.delivery.course() {
-            self.tries += u64::from(course.deferrals);
-            self.early += u64::from(course.early);
-            self.with_early += u64::from(course.early > 0);
-        }
-        self.waits.extend(case.delivery.waited_s());
-        self.retries.extend(case.delivery.retried_after_s());
-    }
 }

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use memchr::memrchr;
+
 use crate::keyed::Table;
 
 /// What is counted of the deliveries of one group.
@@ -20,17 +22,18 @@ pub(crate) struct Group {
     pub(crate) early: u64,
     /// Deliveries with such an attempt.
     pub(crate) with_early: u64,
-    /// How long those that came had waited, in seconds.
+    /// How long those that came had waited, in seconds; of providers and of all.
     pub(crate) waits: Vec<u32>,
-    /// How long after the first attempt the second came, in seconds.
+    /// How long after the first attempt the second came, in seconds; of senders' domains and of all.
     pub(crate) retries: Vec<u32>,
-    /// Networks, domains of senders, and recipients of those that came, told apart up to a hundred.
+    /// Networks, domains of senders, and recipients of those that came; of providers.
     pub(crate) networks: Few,
     pub(crate) sender_domains: Few,
     pub(crate) recipients: Few,
 }
 
-/// Different texts, counted exactly up to [`FEW_MAX`].
+/// Different texts, counted exactly up to [`FEW_MAX`]; of more those that are first in the order of
+/// bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Few(BTreeSet<Vec<u8>>);
 
@@ -39,8 +42,20 @@ const FEW_MAX: usize = 100;
 
 impl Few {
     pub(crate) fn add(&mut self, text: &[u8]) {
-        if self.0.len() < FEW_MAX && !self.0.contains(text) {
-            self.0.insert(text.to_vec());
+        let is_full = self.0.len() >= FEW_MAX;
+        let is_behind = |last: &Vec<u8>| text >= last.as_slice();
+        if is_full && self.0.last().is_some_and(is_behind) || self.0.contains(text) {
+            return;
+        }
+        self.0.insert(text.to_vec());
+        if is_full {
+            self.0.pop_last();
+        }
+    }
+
+    fn join(&mut self, others: Self) {
+        for other in others.0 {
+            self.add(&other);
         }
     }
 
@@ -58,25 +73,80 @@ impl Group {
     pub(crate) fn deliveries(&self) -> u64 {
         self.came + self.never
     }
+
+    /// Puts waits and retries in order.
+    pub(crate) fn sort(&mut self) {
+        self.waits.sort_unstable();
+        self.retries.sort_unstable();
+    }
+
+    /// Adds other deliveries.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.came += other.came;
+        self.never += other.never;
+        self.elsewhere += other.elsewhere;
+        self.tries += other.tries;
+        self.early += other.early;
+        self.with_early += other.with_early;
+        self.waits.extend(other.waits);
+        self.retries.extend(other.retries);
+        self.networks.join(other.networks);
+        self.sender_domains.join(other.sender_domains);
+        self.recipients.join(other.recipients);
+    }
 }
 
 /// Groups by their names.
-pub(crate) type Groups = Table<Vec<u8>, Group>;
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    places: Table<Vec<u8>, u32>,
+    groups: Vec<Group>,
+}
 
-/// The group of this name.
-pub(crate) fn group<'a>(groups: &'a mut Groups, name: &[u8]) -> &'a mut Group {
-    if !groups.contains_key(name) {
-        groups.insert(name.to_vec(), Group::default());
+impl Groups {
+    /// The place of the group of this name, for [`Groups::at`].
+    pub(crate) fn place(&mut self, name: &[u8]) -> u32 {
+        if let Some(place) = self.places.get(name) {
+            return *place;
+        }
+        // There are not more than deliveries.
+        let place = self.groups.len() as u32;
+        self.places.insert(name.to_vec(), place);
+        self.groups.push(Group::default());
+        place
     }
-    groups.get_mut(name).expect("it was there, or is now")
+
+    /// The group at a place.
+    pub(crate) fn at(&mut self, place: u32) -> &mut Group {
+        &mut self.groups[place as usize]
+    }
+
+    /// The group of this name.
+    pub(crate) fn named(&mut self, name: &[u8]) -> &mut Group {
+        let place = self.place(name);
+        self.at(place)
+    }
+
+    /// Adds those of other deliveries.
+    pub(crate) fn join(&mut self, mut others: Self) {
+        for (name, place) in others.places {
+            let other = std::mem::take(&mut others.groups[place as usize]);
+            self.named(&name).join(other);
+        }
+    }
+
+    /// Puts waits and retries in order.
+    pub(crate) fn sort(&mut self) {
+        self.groups.iter_mut().for_each(Group::sort);
+    }
 }
 
 /// The groups that have something by `size`, the largest first, those of one size by name.
 pub(crate) fn largest(groups: &Groups, size: impl Fn(&Group) -> u64) -> Vec<(&[u8], &Group)> {
-    let mut found: Vec<(&[u8], &Group)> = groups
-        .iter()
+    let named = groups.places.iter();
+    let mut found: Vec<(&[u8], &Group)> = named
+        .map(|(name, place)| (name.as_slice(), &groups.groups[*place as usize]))
         .filter(|(_, group)| size(group) > 0)
-        .map(|(name, group)| (name.as_slice(), group))
         .collect();
     found.sort_unstable_by_key(|(name, group)| (Reverse(size(group)), *name));
     found
@@ -114,13 +184,16 @@ pub(crate) fn organisation(name: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The domain of a mailbox, `<>` for the null sender; a mailbox without one is its own.
-pub(crate) fn domain(mailbox: &[u8]) -> Vec<u8> {
+/// Makes `domain` that of a mailbox, `<>` for the null sender; a mailbox without one is its own.
+pub(crate) fn put_domain(domain: &mut Vec<u8>, mailbox: &[u8]) {
+    domain.clear();
     if mailbox.is_empty() {
-        return b"<>".to_vec();
+        domain.extend_from_slice(b"<>");
+        return;
     }
-    let behind = mailbox.rsplit(|byte| *byte == b'@').next();
-    behind.unwrap_or(mailbox).to_ascii_lowercase()
+    let start = memrchr(b'@', mailbox).map_or(0, |at| at + 1);
+    domain.extend_from_slice(&mailbox[start..]);
+    domain.make_ascii_lowercase();
 }
 
 #[cfg(test)]
@@ -156,8 +229,32 @@ mod tests {
         ] {
             assert_eq!(organisation(name.as_bytes()), organisation_name.as_bytes());
         }
-        assert_eq!(domain(b"a@b@Example.org"), b"example.org");
-        assert_eq!(domain(b""), b"<>");
-        assert_eq!(domain(b"root"), b"root");
+        let mut domain = b"before".to_vec();
+        for (mailbox, expected) in [
+            ("a@b@Example.org", "example.org"),
+            ("", "<>"),
+            ("root", "root"),
+            ("a@", ""),
+        ] {
+            put_domain(&mut domain, mailbox.as_bytes());
+            assert_eq!(domain, expected.as_bytes(), "{mailbox}");
+        }
+    }
+
+    #[test]
+    fn of_many_texts_the_first_hundred_are_told_apart_in_whatever_order_they_come() {
+        let texts = || (0..250_u32).map(|nth| format!("{:03}", nth * 77 % 250));
+        let few = |texts: &mut dyn Iterator<Item = String>| {
+            let mut few = Few::default();
+            texts.for_each(|text| few.add(text.as_bytes()));
+            few
+        };
+        let mut one = few(&mut texts().take(125));
+        assert_eq!(one.count(), FEW_MAX);
+        one.join(few(&mut texts().skip(125)));
+        let all = few(&mut texts().chain(texts()));
+        assert_eq!(one.0, all.0);
+        assert_eq!(all.first(), Some(&b"000"[..]));
+        assert_eq!(all.0.last().map(Vec::as_slice), Some(&b"099"[..]));
     }
 }

@@ -1,14 +1,14 @@
 //! What a log tells, kept for the report: deliveries that were deferred, and counts of everything else.
 
-use std::net::IpAddr;
-
-use greylatch_core::{AddressDialect, Envelope, IdentityRules, Reason, School, Timestamp, Triplet};
+use greylatch_core::{IdentityRules, Reason, Timestamp, Triplet};
 
 use crate::delivery::{Delivery, Second, Teller, Text, second};
-use crate::intake::Messages;
-use crate::keyed::{HashTable, Hashes, Table};
+use crate::former::{Former, Key, Target};
+use crate::keyed::{HashTable, Table};
 use crate::reader::Reader;
 use crate::sighting::{Sighting, Subject, What};
+use crate::sightings::Sightings;
+use crate::texts::Texts;
 
 /// Deliveries that are held at most.
 pub(crate) const DELIVERIES_MAX: usize = 4_000_000;
@@ -40,15 +40,14 @@ impl Period {
 
 /// What logs tell.
 pub struct Ledger {
-    pub(crate) identity: IdentityRules,
+    pub(crate) former: Former,
     pub(crate) period: Period,
     /// Each by the hash of its triplet.
     index: HashTable<u32>,
     pub(crate) deliveries: Vec<Delivery>,
-    text: Vec<u8>,
+    texts: Texts,
     /// When something last passed for each sender and recipient, by their hash, from wherever.
     reached: Table<u64, Second>,
-    hashes: Hashes,
     pub(crate) counts: Counts,
 }
 
@@ -74,44 +73,49 @@ impl Ledger {
     /// one under `identity`.
     #[must_use]
     pub fn new(identity: IdentityRules, period: Period) -> Self {
+        Self::of(Former::new(identity), period)
+    }
+
+    /// An empty one that knows deliveries by the same hashes.
+    pub(crate) fn like(&self) -> Self {
+        Self::of(self.former.clone(), self.period)
+    }
+
+    fn of(former: Former, period: Period) -> Self {
         Self {
-            identity,
+            former,
             period,
             index: HashTable::default(),
             deliveries: Vec::new(),
-            text: Vec::new(),
+            texts: Texts::default(),
             reached: Table::default(),
-            hashes: Hashes::default(),
             counts: Counts::default(),
         }
     }
 
-    /// An empty one whose hashes are the same.
-    pub(crate) fn like(&self) -> Self {
-        Self {
-            hashes: self.hashes.clone(),
-            ..Self::new(self.identity, self.period)
-        }
+    /// Reads for this ledger. An MTA's reply is a greylister's when it has `words` in it, in whatever
+    /// case.
+    #[must_use]
+    pub fn reader(&self, words: &str) -> Reader {
+        Reader::new(words, self.former.clone())
     }
 
-    /// Takes the next message that a log holds; false when it holds none.
-    pub fn take(&mut self, reader: &mut Reader, log: &mut Messages) -> bool {
-        reader.read(log, |at, sighting| self.tell(at, sighting))
+    /// Takes note of what was read, and leaves nothing of it.
+    pub fn take(&mut self, sightings: &mut Sightings) {
+        sightings.take(|at, sighting, target| self.tell(at, sighting, target));
     }
 
     /// A text of a delivery: 0 the address, 1 the name, 2 the sender, 3 the recipient.
     pub(crate) fn field(&self, delivery: &Delivery, nth: usize) -> &[u8] {
         let Text { start, lengths } = delivery.text;
-        let before: usize = lengths[..nth]
-            .iter()
-            .map(|length| usize::from(*length))
-            .sum();
-        // What was pushed to a vector has a place in memory.
-        let start = start as usize + before;
-        &self.text[start..start + usize::from(lengths[nth])]
+        let lengths = lengths.map(usize::from);
+        let before: usize = lengths[..nth].iter().sum();
+        let whole = self.texts.piece(start, before + lengths[nth]);
+        &whole[before..]
     }
 
-    /// The triplet of a delivery, formed again from its texts.
+    /// The triplet of a delivery, formed again from its texts: kept of all, they would take more memory
+    /// than anything else.
     pub(crate) fn triplet(&self, delivery: &Delivery) -> Triplet {
         let subject = Subject {
             client: self.field(delivery, 0).into(),
@@ -120,84 +124,79 @@ impl Ledger {
             ..Subject::default()
         };
         let words = self.field(delivery, 3);
-        self.form(&subject)
-            .unwrap_or_else(|| self.identity.opaque(words))
+        let formed = self.former.form(&subject);
+        formed.unwrap_or_else(|| self.former.identity.opaque(words))
     }
 
     /// What its client is known by, as in its triplet.
     pub(crate) fn network(&self, delivery: &Delivery) -> Vec<u8> {
-        match self.address(self.field(delivery, 0)) {
-            Some(client) => self.identity.client_identity(client),
+        match self.former.address(self.field(delivery, 0)) {
+            Some(client) => self.former.identity.client_identity(client),
             None => self.triplet(delivery).client().to_vec(),
         }
     }
 
     /// Whether something has passed for the same sender and recipient since, from wherever.
-    pub(crate) fn was_reached(&self, triplet: &Triplet, since: Second) -> bool {
-        let reached = self.reached.get(&self.pair(triplet));
+    pub(crate) fn was_reached(&self, delivery: &Delivery, since: Second) -> bool {
+        let reached = self.reached.get(&delivery.pair);
         reached.is_some_and(|at| *at >= since)
     }
 
     /// Takes note of what a line tells.
-    pub(crate) fn tell(&mut self, at: Timestamp, sighting: &Sighting<'_>) {
+    pub(crate) fn tell(&mut self, at: Timestamp, sighting: &Sighting<'_>, target: Target) {
         let Some(second) = second(at) else {
             return;
         };
         let (first, last) = self.counts.span.unwrap_or((at, at));
         self.counts.span = Some((first.min(at), last.max(at)));
         let subject = &sighting.subject;
-        let triplet = self.form(subject);
         let counts = self.period.has(at);
-        if triplet.is_none() && !subject.client.is_empty() && counts {
-            self.counts.unreadable += 1;
-        }
-        let of_one = !subject.recipient.is_empty() || !subject.words.is_empty();
-        let triplet = triplet.filter(|_| of_one);
+        let key = match target {
+            Target::Delivery(key) => Some(key),
+            Target::Unsaid => None,
+            Target::Unreadable => {
+                self.counts.unreadable += u64::from(counts);
+                None
+            }
+        };
         let early = match &sighting.what {
             What::Passed { age, .. } => {
                 let age = age.and_then(|age| u32::try_from(age.0).ok());
-                self.passed(second, age, subject, triplet.as_ref());
+                self.passed(second, age, subject, key);
                 false
             }
             What::Taken => {
-                self.passed(second, None, subject, triplet.as_ref());
+                self.passed(second, None, subject, key);
                 false
             }
             What::Deferred { reason } => {
                 let early = reason.map(|reason| reason == Reason::EarlyRetry);
                 let came = (Teller::Greylister, second, early);
-                self.deferred(came, subject, triplet.as_ref())
+                self.deferred(came, subject, key)
             }
             What::TurnedAway => {
                 let came = (Teller::Mta, second, None);
-                self.deferred(came, subject, triplet.as_ref())
+                self.deferred(came, subject, key)
             }
             What::WouldDefer | What::Refused { .. } => false,
         };
         if counts {
             self.counts.count(sighting, early);
-            self.count_throttled(sighting, triplet.as_ref());
+            self.count_throttled(sighting, key);
         }
     }
 
-    fn passed(
-        &mut self,
-        at: Second,
-        age: Option<u32>,
-        subject: &Subject<'_>,
-        triplet: Option<&Triplet>,
-    ) {
-        let Some(triplet) = triplet else {
+    fn passed(&mut self, at: Second, age: Option<u32>, subject: &Subject<'_>, key: Option<Key>) {
+        let Some(key) = key else {
             return;
         };
-        let pair = self.pair(triplet);
-        if self.reached.len() < DELIVERIES_MAX || self.reached.contains_key(&pair) {
-            let reached = self.reached.entry(pair).or_insert(at);
+        if self.reached.len() < DELIVERIES_MAX || self.reached.contains_key(&key.pair) {
+            let reached = self.reached.entry(key.pair).or_insert(at);
             *reached = (*reached).max(at);
         }
-        let known = match self.index.get(&self.hash(triplet)) {
+        let known = match self.index.get(&key.triplet) {
             Some(known) => Some(*known as usize),
-            None if age.is_some() => self.add(subject, triplet),
+            None if age.is_some() => self.add(subject, key),
             None => None,
         };
         if let Some(known) = known {
@@ -210,14 +209,14 @@ impl Ledger {
         &mut self,
         (teller, at, early): (Teller, Second, Option<bool>),
         subject: &Subject<'_>,
-        triplet: Option<&Triplet>,
+        key: Option<Key>,
     ) -> bool {
-        let Some(triplet) = triplet else {
+        let Some(key) = key else {
             return early.unwrap_or(false);
         };
-        let known = match self.index.get(&self.hash(triplet)) {
+        let known = match self.index.get(&key.triplet) {
             Some(known) => Some(*known as usize),
-            None => self.add(subject, triplet),
+            None => self.add(subject, key),
         };
         let Some(known) = known else {
             self.counts.beyond += 1;
@@ -237,15 +236,15 @@ impl Ledger {
         self.deliveries[known].deferred(teller, at, early)
     }
 
-    fn add(&mut self, subject: &Subject<'_>, triplet: &Triplet) -> Option<usize> {
+    fn add(&mut self, subject: &Subject<'_>, key: Key) -> Option<usize> {
         if self.deliveries.len() >= DELIVERIES_MAX {
             return None;
         }
         let text = self.push(subject)?;
         let known = self.deliveries.len();
         // It is below four million.
-        self.index.insert(self.hash(triplet), known as u32);
-        self.deliveries.push(Delivery::new(text));
+        self.index.insert(key.triplet, known as u32);
+        self.deliveries.push(Delivery::new(text, key.pair));
         Some(known)
     }
 
@@ -260,66 +259,25 @@ impl Ledger {
         } else {
             &subject.words
         };
-        let start = self.text.len();
-        let mut lengths = [0; 4];
-        let fields = [
-            &subject.client[..],
-            name,
-            &subject.sender[..],
-            &recipient[..],
-        ];
-        for (length, field) in lengths.iter_mut().zip(fields) {
-            let field = &field[..field.len().min(FIELD_MAX)];
-            // It is 512 at most.
-            *length = field.len() as u16;
-            self.text.extend_from_slice(field);
-        }
-        if self.text.len() > TEXT_MAX {
-            self.text.truncate(start);
+        let kept = [&subject.client, name, &subject.sender, recipient]
+            .map(|text| &text[..text.len().min(FIELD_MAX)]);
+        if self.texts.bytes() > TEXT_MAX {
             return None;
         }
         Some(Text {
-            start: start as u64,
-            lengths,
+            start: self.texts.push(&kept),
+            // They are 512 at most.
+            lengths: kept.map(|text| text.len() as u16),
         })
     }
 
-    pub(crate) fn form(&self, subject: &Subject<'_>) -> Option<Triplet> {
-        if !subject.words.is_empty() {
-            return Some(self.identity.opaque(&subject.words));
-        }
-        let client = self.address(&subject.client)?;
-        let envelope = Envelope {
-            sender: &subject.sender,
-            recipient: &subject.recipient,
-        };
-        Some(self.identity.triplet_of(client, envelope))
-    }
-
-    /// A client's address as its server reads it.
-    fn address(&self, client: &[u8]) -> Option<IpAddr> {
-        let dialect = match self.identity.school {
-            School::Postgrey { .. } => AddressDialect::Postgrey,
-            School::MilterGreylist | School::Native => AddressDialect::Strict,
-        };
-        dialect.parse(strip_tag(client))
-    }
-
-    fn hash(&self, triplet: &Triplet) -> [u64; 2] {
-        let fields = (triplet.client(), triplet.sender(), triplet.recipient());
-        self.hashes.wide(fields)
-    }
-
-    fn pair(&self, triplet: &Triplet) -> u64 {
-        self.hashes.narrow((triplet.sender(), triplet.recipient()))
-    }
-
-    fn count_throttled(&mut self, sighting: &Sighting<'_>, triplet: Option<&Triplet>) {
+    fn count_throttled(&mut self, sighting: &Sighting<'_>, key: Option<Key>) {
         let throttled = What::Deferred {
             reason: Some(Reason::Throttled),
         };
         if sighting.what == throttled
-            && let Some(triplet) = triplet
+            && key.is_some()
+            && let Some(triplet) = self.former.form(&sighting.subject)
         {
             count(
                 &mut self.counts.throttled,
@@ -376,9 +334,4 @@ fn count<K: Eq + std::hash::Hash>(counts: &mut Table<K, u64>, kind: K, other: im
 
 fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name != b"unknown"
-}
-
-/// An address without the tag that Sendmail puts before those of IPv6.
-fn strip_tag(client: &[u8]) -> &[u8] {
-    client.strip_prefix(b"IPv6:").unwrap_or(client)
 }

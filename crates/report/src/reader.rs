@@ -6,9 +6,11 @@ use memchr::{memchr, memchr2_iter, memmem, memrchr};
 
 use crate::dialect::postfix::Service;
 use crate::dialect::{exim, fields, milter_greylist, postfix, postgrey, sendmail};
+use crate::former::{Former, Recent};
 use crate::intake::{Message, Messages};
 use crate::queue::Queue;
 use crate::sighting::Sighting;
+use crate::sightings::Sightings;
 
 /// Who writes a message that may tell something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,17 +88,28 @@ pub struct Reader {
     /// What a reply of a greylister has in it, in lower case.
     words: Vec<u8>,
     queue: Queue,
+    read: Read,
     told: u64,
     not_understood: u64,
 }
 
+/// What has been read and not given.
+struct Read {
+    former: Former,
+    recent: Recent,
+    sightings: Sightings,
+}
+
 impl Reader {
-    /// An MTA's reply is a greylister's when it has `words` in it, in whatever case.
-    #[must_use]
-    pub fn new(words: &str) -> Self {
+    pub(crate) fn new(words: &str, former: Former) -> Self {
         Self {
             words: words.as_bytes().to_ascii_lowercase(),
             queue: Queue::default(),
+            read: Read {
+                former,
+                recent: Recent::default(),
+                sightings: Sightings::default(),
+            },
             told: 0,
             not_understood: 0,
         }
@@ -114,47 +127,44 @@ impl Reader {
         self.not_understood
     }
 
-    /// Takes the next message of a log; false when it holds none.
-    pub(crate) fn read(
-        &mut self,
-        log: &mut Messages,
-        mut each: impl FnMut(Timestamp, &Sighting<'_>),
-    ) -> bool {
+    /// Takes the next message of a log; false when it holds none. When there is so much of what was read
+    /// that it should be taken, `full` does so.
+    pub fn read(&mut self, log: &mut Messages, full: &mut dyn FnMut(&mut Sightings)) -> bool {
         let Some(message) = log.take() else {
             return false;
         };
         let tells = match message.writer {
-            Writer::Decisions => self.decision(&message, &mut each),
+            Writer::Decisions => self.decision(&message, full),
             Writer::MilterGreylist => {
-                tell(milter_greylist::read(message.text), message.at, &mut each)
+                let sighting = milter_greylist::read(message.text);
+                self.read.add_told(sighting, message.at, full)
             }
-            Writer::Postfix(_) | Writer::Sendmail | Writer::Exim => self.mail(&message, &mut each),
+            Writer::Postfix(_) | Writer::Sendmail | Writer::Exim => self.mail(&message, full),
         };
         self.told += u64::from(tells);
         true
     }
 
-    fn decision(
-        &mut self,
-        message: &Message<'_>,
-        each: &mut impl FnMut(Timestamp, &Sighting<'_>),
-    ) -> bool {
-        let sighting = fields::read(message.text).or_else(|| postgrey::read(message.text));
-        self.not_understood += u64::from(sighting.is_none());
-        tell(sighting, message.at, each)
+    /// What has been read since `full` was last called.
+    pub fn rest(&mut self) -> Sightings {
+        std::mem::take(&mut self.read.sightings)
     }
 
-    fn mail(
-        &mut self,
-        message: &Message<'_>,
-        each: &mut impl FnMut(Timestamp, &Sighting<'_>),
-    ) -> bool {
+    fn decision(&mut self, message: &Message<'_>, full: &mut dyn FnMut(&mut Sightings)) -> bool {
+        let sighting = fields::read(message.text).or_else(|| postgrey::read(message.text));
+        self.not_understood += u64::from(sighting.is_none());
+        self.read.add_told(sighting, message.at, full)
+    }
+
+    fn mail(&mut self, message: &Message<'_>, full: &mut dyn FnMut(&mut Sightings)) -> bool {
         let words = &self.words;
         let is_greylisting = |text: &[u8]| has_words(text, words);
         let (host, at) = (message.host, message.at);
-        let queue = &mut self.queue;
+        let (queue, read) = (&mut self.queue, &mut self.read);
         let mut give = |line| {
-            queue.read(host, at, line, &mut |at, sighting| each(at, &sighting));
+            queue.read(host, at, line, &mut |at, sighting| {
+                read.add(at, &sighting, full);
+            });
         };
         let line = match message.writer {
             Writer::Postfix(service) => postfix::read(service, message.text, is_greylisting),
@@ -167,16 +177,32 @@ impl Reader {
     }
 }
 
-fn tell(
-    sighting: Option<Sighting<'_>>,
-    at: Timestamp,
-    each: &mut impl FnMut(Timestamp, &Sighting<'_>),
-) -> bool {
-    let Some(sighting) = sighting else {
-        return false;
-    };
-    each(at, &sighting);
-    true
+impl Read {
+    fn add(
+        &mut self,
+        at: Timestamp,
+        sighting: &Sighting<'_>,
+        full: &mut dyn FnMut(&mut Sightings),
+    ) {
+        let target = self.recent.target(&self.former, &sighting.subject);
+        self.sightings.push(at, sighting, target);
+        if self.sightings.are_full() {
+            full(&mut self.sightings);
+        }
+    }
+
+    /// Adds what a message tells, and gives whether it tells anything.
+    fn add_told(
+        &mut self,
+        sighting: Option<Sighting<'_>>,
+        at: Timestamp,
+        full: &mut dyn FnMut(&mut Sightings),
+    ) -> bool {
+        if let Some(sighting) = &sighting {
+            self.add(at, sighting, full);
+        }
+        sighting.is_some()
+    }
 }
 
 /// Whether a reply has words in it, in whatever case.

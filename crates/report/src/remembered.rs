@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use greylatch_core::{Record, Standing, Timestamp, Triplet};
 
 use crate::findings::never;
-use crate::groups::{Groups, domain, group};
+use crate::groups::{Groups, put_domain};
 use crate::ledger::{DELIVERIES_MAX, Ledger, Period};
 use crate::table::{Cell, Report, Table};
 
@@ -94,7 +94,7 @@ impl Remembered {
                 ("memory", "REMEMBERED"),
             ],
         );
-        let school = ledger.identity.school;
+        let school = ledger.former.identity.school;
         let form = |kept: &Kept| Triplet::new(school, &kept.client, &kept.sender, &kept.recipient);
         let mut known: HashMap<Triplet, &str> = HashMap::new();
         for kept in self.entries.iter().filter(|kept| !kept.client.is_empty()) {
@@ -191,14 +191,15 @@ impl Remembered {
 
     fn groups(&self) -> [Table; 3] {
         let [mut networks, mut domains, mut recipients] = [(); 3].map(|()| Groups::default());
+        let mut domain = Vec::new();
         for kept in self.entries.iter().filter(|kept| !kept.client.is_empty()) {
-            let domain = domain(&kept.sender);
+            put_domain(&mut domain, &kept.sender);
             for (groups, name) in [
                 (&mut networks, &kept.client),
                 (&mut domains, &domain),
                 (&mut recipients, &kept.recipient),
             ] {
-                let group = group(groups, name);
+                let group = groups.named(name);
                 match kept.standing {
                     Standing::Waiting => group.never += 1,
                     Standing::Proven => group.came += 1,
@@ -259,7 +260,8 @@ mod tests {
             recipient: b"R@x".into(),
             ..Subject::default()
         };
-        ledger.tell(Timestamp(at), &Sighting { what, subject });
+        let target = ledger.former.target(&subject);
+        ledger.tell(Timestamp(at), &Sighting { what, subject }, target);
     }
 
     fn passed() -> What<'static> {

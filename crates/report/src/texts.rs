@@ -34,6 +34,11 @@ impl Texts {
         let start = (place & (PIECE as u64 - 1)) as usize;
         &piece[start..start + length]
     }
+
+    /// How many bytes they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.pieces.len() * PIECE
+    }
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use greylatch_core::{Decision, IdentityRules, Outcome, Timestamp, Triplet};
 
 use crate::delivery::Delivery;
 use crate::groups::{organisation, percentile};
-use crate::intake::Messages;
 use crate::ledger::{DEFER, DELIVERIES_MAX, Ledger, PASS, Period, REFUSE};
 use crate::reader::Reader;
 use crate::sighting::{Sighting, Subject, What};
+use crate::sightings::Sightings;
 use crate::table::{Cell, Report, Table};
 
 /// An attempt of a log, to be judged again.
@@ -58,15 +58,20 @@ impl WhatIf {
         }
     }
 
-    /// Takes the next message that a log holds, and lets `judge` decide on it again; false when it holds
-    /// none. Only the greylister's own lines count, and only those of one recipient.
+    /// Reads for both.
+    #[must_use]
+    pub fn reader(&self, words: &str) -> Reader {
+        self.logged.reader(words)
+    }
+
+    /// Takes what was read, leaves nothing of it, and lets `judge` decide on it again. Only the
+    /// greylister's own lines count, and only those of one recipient.
     pub fn take(
         &mut self,
-        reader: &mut Reader,
-        log: &mut Messages,
+        sightings: &mut Sightings,
         mut judge: impl FnMut(&Replayed<'_>) -> Decision,
-    ) -> bool {
-        reader.read(log, |at, sighting| {
+    ) {
+        sightings.take(|at, sighting, target| {
             let subject = &sighting.subject;
             let by_mta = matches!(sighting.what, What::TurnedAway | What::Taken);
             if by_mta || subject.recipient.is_empty() || subject.client.is_empty() {
@@ -84,7 +89,7 @@ impl WhatIf {
                 sender: &subject.sender,
                 recipient: &subject.recipient,
             });
-            self.logged.tell(at, sighting);
+            self.logged.tell(at, sighting, target);
             let reason = decision.reason;
             let what = match decision.outcome {
                 Outcome::Pass => What::Passed {
@@ -102,13 +107,13 @@ impl WhatIf {
             };
             for (nth, what) in [&sighting.what, &what].into_iter().enumerate() {
                 let is_refused = matches!(what, What::Refused { .. }) && self.logged.period.has(at);
-                if is_refused && let Some(triplet) = self.logged.form(subject) {
+                if is_refused && let Some(triplet) = self.logged.former.form(subject) {
                     note_refused(&mut self.refused[nth], &triplet, subject);
                 }
             }
             let subject = subject.clone();
-            self.other.tell(at, &Sighting { what, subject });
-        })
+            self.other.tell(at, &Sighting { what, subject }, target);
+        });
     }
 
     /// Both side by side.

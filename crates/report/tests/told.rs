@@ -7,9 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use greylatch_core::{IdentityRules, School, Timestamp};
-use greylatch_report::{
-    Intake, Ledger, Messages, Period, Reader, Report, Sources, Stamps, to_json,
-};
+use greylatch_report::{Intake, Ledger, Messages, Period, Report, Sources, Stamps, to_json};
 use serde_json::Value;
 
 /// 2026-11-24 12:00:00 UTC, when the story begins.
@@ -28,18 +26,19 @@ fn report(log: &[u8], size: usize, period: Period) -> (Report, Value) {
         ipv6_prefix: 64,
     };
     let mut ledger = Ledger::new(identity, period);
-    let mut reader = Reader::new("greylist");
+    let mut reader = ledger.reader("greylist");
     let mut log_in = intake();
     let mut messages = Messages::default();
     for block in log.chunks(size) {
         log_in.feed(block, &mut messages);
-        while ledger.take(&mut reader, &mut messages) {}
+        while reader.read(&mut messages, &mut |full| ledger.take(full)) {}
     }
     log_in.finish(&mut messages);
-    while ledger.take(&mut reader, &mut messages) {}
+    while reader.read(&mut messages, &mut |full| ledger.take(full)) {}
+    ledger.take(&mut reader.rest());
     let mut sources = Sources::default();
     sources.add(log_in.counts(), false);
-    let report = ledger.report(&reader, &sources, 0);
+    let report = ledger.report(&reader, &sources, ledger.found(0, 1), 0);
     let json = serde_json::from_str(&to_json(&report)).expect("it is JSON");
     (report, json)
 }

@@ -1,5 +1,6 @@
-//! Mail logs, plain or compressed, read side by side in the order of their times. Each is read, cut and
-//! sifted on a thread of its own, a few blocks ahead of what is taken.
+//! Mail logs, plain or compressed, read side by side in the order of their times. Each is cut into
+//! messages and sifted on a thread of its own; one more puts them in order and reads what they tell, up to
+//! the hashes of triplets. Each thread is a few pieces ahead of whoever takes them.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
@@ -10,7 +11,7 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Context, bail, ensure};
 use flate2::bufread::MultiGzDecoder;
 use greylatch_core::Timestamp;
-use greylatch_report::{Intake, IntakeCounts, Messages, Sources, Stamps};
+use greylatch_report::{Intake, IntakeCounts, Messages, Reader, Sightings, Sources, Stamps};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
 
@@ -31,13 +32,14 @@ const BLOCKS_MAX: usize = 4 << 20;
 /// being told to.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
-/// Reads logs, standard input when there are none; `take` takes one message of the log that has the next.
-/// What cannot be read is told on standard error and counted.
+/// Reads logs with `reader`, standard input when there are none, and gives it back; `take` takes what they
+/// tell. What cannot be read is told on standard error and counted.
 pub(super) fn read(
     files: &[PathBuf],
     now: Timestamp,
-    mut take: impl FnMut(&mut Messages),
-) -> anyhow::Result<Sources> {
+    reader: Reader,
+    mut take: impl FnMut(&mut Sightings),
+) -> anyhow::Result<(Reader, Sources)> {
     ensure!(
         files.len() <= FILES_MAX,
         "{} logs are more than the {FILES_MAX} that can be read at once; join some of them",
@@ -62,28 +64,55 @@ pub(super) fn read(
             }
         }
     }
+    let merge = move |outlet: &Outlet<_>| merge(logs, reader, outlet);
+    let coming = Ahead::begin("reader", merge);
+    let mut coming = coming.context("cannot read logs: no thread for it")?;
+    let mut sightings = Sightings::default();
+    while let Some(next) = coming.next(sightings) {
+        sightings = next;
+        take(&mut sightings);
+    }
+    progress.finish_and_clear();
+    let (reader, ended) = coming.end();
+    for (counts, is_broken) in ended {
+        sources.add(counts, is_broken);
+    }
+    Ok((reader, sources))
+}
+
+/// Hands over what logs tell in the order of their times, and gives back the reader and what became of each
+/// log.
+fn merge(
+    mut logs: Vec<Log>,
+    mut reader: Reader,
+    outlet: &Outlet<Sightings>,
+) -> (Reader, Vec<Ended>) {
+    let mut full = |full: &mut Sightings| {
+        // Whoever takes them takes all.
+        *full = outlet.hand_over(mem::take(full)).unwrap_or_default();
+    };
     while let Some((nearest, next)) = nearest(&mut logs) {
         let messages = &mut logs[nearest].messages;
         while let Some(at) = messages.next_at()
             && next.is_none_or(|next| (at, nearest) < next)
         {
-            take(messages);
+            reader.read(messages, &mut full);
         }
     }
-    progress.finish_and_clear();
-    for log in logs {
-        let (counts, is_broken) = log.coming.end();
-        sources.add(counts, is_broken);
-    }
-    Ok(sources)
+    full(&mut reader.rest());
+    let ended = logs.into_iter().map(|log| log.coming.end());
+    (reader, ended.collect())
 }
+
+/// What became of the lines of a log, and whether it was not read to its end.
+type Ended = (IntakeCounts, bool);
 
 /// A log that is being read.
 struct Log {
     /// What has come and is not taken.
     messages: Messages,
-    /// More of it; at the end, what became of its lines, and whether it was not read to its end.
-    coming: Ahead<Messages, (IntakeCounts, bool)>,
+    /// More of it.
+    coming: Ahead<Messages, Ended>,
 }
 
 impl Log {
@@ -154,8 +183,7 @@ impl Reading {
         })
     }
 
-    /// Reads to the end, and gives what became of the lines and whether that was not the end.
-    fn run(mut self, outlet: &Outlet<Messages>) -> (IntakeCounts, bool) {
+    fn run(mut self, outlet: &Outlet<Messages>) -> Ended {
         let mut is_broken = false;
         let mut messages = Messages::default();
         loop {

@@ -1,6 +1,6 @@
 //! Tables of waiting: who never came back, how long it took, and who need not have waited.
 
-use super::AllGroups;
+use crate::found::AllGroups;
 use crate::groups::{Group, Groups, STEPS_S, histogram, largest, percentile};
 use crate::table::{Cell, Table, length_text};
 
@@ -80,8 +80,7 @@ pub(super) fn wait(groups: &AllGroups) -> Table {
             ("longest_s", "LONGEST"),
         ],
     );
-    let of_all = largest(&groups.all, waits);
-    for (name, group) in of_all.into_iter().chain(largest(&groups.providers, waits)) {
+    for (name, group) in with_all(groups, &groups.providers, waits) {
         table.rows.push(vec![
             Cell::text(name),
             Cell::Count(waits(group)),
@@ -92,6 +91,19 @@ pub(super) fn wait(groups: &AllGroups) -> Table {
         ]);
     }
     table
+}
+
+/// All deliveries as the first group, if they have something by `size`, and then those of a kind.
+fn with_all<'a>(
+    groups: &'a AllGroups,
+    kind: &'a Groups,
+    size: impl Fn(&Group) -> u64,
+) -> Vec<(&'a [u8], &'a Group)> {
+    let mut found = largest(kind, &size);
+    if size(&groups.all) > 0 {
+        found.insert(0, (b"all", &groups.all));
+    }
+    found
 }
 
 fn waits(group: &Group) -> u64 {
@@ -111,9 +123,7 @@ pub(super) fn wait_histogram(groups: &AllGroups) -> Table {
     )
     .whole();
     table.picture = Some((2, 0));
-    let waits = groups.all.values().flat_map(|group| group.waits.iter());
-    let waits: Vec<u32> = waits.copied().collect();
-    for (step, count) in histogram(&waits).into_iter().enumerate() {
+    for (step, count) in histogram(&groups.all.waits).into_iter().enumerate() {
         table.rows.push(vec![
             Cell::Text(step_name(step)),
             Cell::seconds(Some(STEPS_S[step])),
@@ -156,11 +166,7 @@ pub(super) fn first_retry(groups: &AllGroups) -> Table {
         ],
     );
     let retries = |group: &Group| group.retries.len() as u64;
-    let of_all = largest(&groups.all, retries);
-    for (name, group) in of_all
-        .into_iter()
-        .chain(largest(&groups.sender_domains, retries))
-    {
+    for (name, group) in with_all(groups, &groups.sender_domains, retries) {
         let mut row = vec![
             Cell::text(name),
             Cell::Count(retries(group)),
