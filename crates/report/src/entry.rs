@@ -105,25 +105,34 @@ fn behind_data(text: &[u8]) -> Option<&[u8]> {
 
 /// The host, the program and what stands behind them.
 fn origin(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
-    if let Some((program, message)) = program(text) {
+    let first = name_length(text);
+    if let Some((program, message)) = first.and_then(|length| program(text, length)) {
         return (b"", program, message);
     }
-    let host_end = memchr::memchr(b' ', &text[..text.len().min(HOST_MAX)]);
+    let host_end = match first {
+        // As most hosts end.
+        Some(length) if text[length] == b' ' => Some(length),
+        _ => memchr::memchr(b' ', &text[..text.len().min(HOST_MAX)]),
+    };
     if let Some(end) = host_end
-        && let Some((program, message)) = program(&text[end + 1..])
+        && let behind = &text[end + 1..]
+        && let Some(length) = name_length(behind)
+        && let Some((program, message)) = program(behind, length)
     {
         return (&text[..end], program, message);
     }
     (b"", b"", text)
 }
 
-/// `PROGRAM: ` or `PROGRAM[PID]: `, and what stands behind it.
-fn program(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text
-        .iter()
-        .take(PROGRAM_MAX)
-        .position(|byte| !OF_NAME[usize::from(*byte)])?;
-    let (name, behind) = text.split_at(end);
+/// How many bytes of a program's name a text begins with, if they have an end.
+fn name_length(text: &[u8]) -> Option<usize> {
+    let text = &text[..text.len().min(PROGRAM_MAX)];
+    text.iter().position(|byte| !OF_NAME[usize::from(*byte)])
+}
+
+/// `PROGRAM: ` or `PROGRAM[PID]: `, whose name has so many bytes, and what stands behind it.
+fn program(text: &[u8], name_length: usize) -> Option<(&[u8], &[u8])> {
+    let (name, behind) = text.split_at(name_length);
     let behind = match behind.strip_prefix(b"[") {
         Some(number) => {
             let digits = number.iter().take_while(|byte| byte.is_ascii_digit());

@@ -185,9 +185,12 @@ impl Messages {
     }
 
     fn keep_line(&mut self, line: &[u8], stamps: &mut Stamps, order: &mut Order) {
-        match JsonEntry::read(line) {
-            Some(json) => self.keep(json.entry(), order),
-            None => self.keep(Entry::of_line(line, stamps), order),
+        if line.first() == Some(&b'{')
+            && let Some(json) = JsonEntry::read(line)
+        {
+            self.keep(json.entry(), order);
+        } else {
+            self.keep(Entry::of_line(line, stamps), order);
         }
     }
 
@@ -200,7 +203,7 @@ impl Messages {
             return;
         };
         order.note(at);
-        let host = self.push(entry.host);
+        let host = self.host(entry.host);
         let message = self.push(entry.message);
         self.messages.push_back(HeldMessage {
             at,
@@ -208,6 +211,14 @@ impl Messages {
             host,
             message,
         });
+    }
+
+    /// Most messages of a log are of one host.
+    fn host(&mut self, host: &[u8]) -> Range<usize> {
+        match self.messages.back() {
+            Some(last) if self.text[last.host.clone()] == *host => last.host.clone(),
+            _ => self.push(host),
+        }
     }
 
     fn push(&mut self, text: &[u8]) -> Range<usize> {

@@ -54,6 +54,11 @@ impl Lines {
             self.end(&mut each);
             whole = &whole[end + 1..];
         }
+        if self.word.is_none() {
+            self.give_all(whole, &mut each);
+            self.begin(rest);
+            return;
+        }
         // Most lines lack the word: it is searched for across them.
         while let Some(at) = self.find(whole) {
             let start = memrchr(b'\n', &whole[..at]).map_or(0, |end| end + 1);
@@ -85,6 +90,14 @@ impl Lines {
         match &self.word {
             Some(word) => word.find(lines),
             None => (!lines.is_empty()).then_some(0),
+        }
+    }
+
+    fn give_all(&mut self, lines: &[u8], each: &mut impl FnMut(&[u8])) {
+        let mut start = 0;
+        for end in memchr_iter(b'\n', lines) {
+            self.give(&lines[start..end], each);
+            start = end + 1;
         }
     }
 

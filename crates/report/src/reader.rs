@@ -2,14 +2,14 @@
 //! there is none by how it begins; then its dialect reads it.
 
 use greylatch_core::Timestamp;
-use memchr::{memchr, memchr2_iter, memmem, memrchr};
+use memchr::{memchr2_iter, memmem};
 
 use crate::dialect::postfix::Service;
 use crate::dialect::{exim, fields, milter_greylist, postfix, postgrey, sendmail};
 use crate::former::{Former, Recent};
 use crate::intake::{Message, Messages};
 use crate::queue::Queue;
-use crate::sighting::Sighting;
+use crate::sighting::{Sighting, behind_id};
 use crate::sightings::Sightings;
 
 /// Who writes a message that may tell something.
@@ -26,7 +26,8 @@ pub(crate) enum Writer {
 impl Writer {
     /// Who writes a message of this program; `None` when it cannot tell anything.
     pub(crate) fn of(program: &[u8], message: &[u8]) -> Option<Self> {
-        if is_decision(message) {
+        let rest = behind_id(message).map(|(_, rest)| rest);
+        if is_decision(message, rest) {
             return Some(Self::Decisions);
         }
         if program.is_empty() {
@@ -38,33 +39,32 @@ impl Writer {
                 is_of_exim(message).then_some(Self::Exim)
             };
         }
-        let folders = memrchr(b'/', program).map_or(0, |slash| slash + 1);
-        let name = &program[folders..];
+        let folder = program.iter().rposition(|byte| *byte == b'/');
+        let name = &program[folder.map_or(0, |slash| slash + 1)..];
+        if folder.is_some()
+            && let Some(service) = Service::of(name)
+        {
+            let may_tell = rest.is_some_and(|rest| service.may_tell(rest));
+            return may_tell.then_some(Self::Postfix(service));
+        }
         match name {
-            b"milter-greylist" => return Some(Self::MilterGreylist),
-            b"sendmail" | b"sm-mta" => return Some(Self::Sendmail),
-            b"exim" | b"exim4" => return Some(Self::Exim),
-            _ => {}
+            b"milter-greylist" => Some(Self::MilterGreylist),
+            b"sendmail" | b"sm-mta" => Some(Self::Sendmail),
+            b"exim" | b"exim4" => Some(Self::Exim),
+            _ => None,
         }
-        if name.len() == program.len() {
-            return None;
-        }
-        let service = Service::of(name)?;
-        service.may_tell(message).then_some(Self::Postfix(service))
     }
 }
 
-/// Whether a message begins as a decision line of Postgrey or ours does.
-fn is_decision(message: &[u8]) -> bool {
-    let behind_id = || {
-        let end = memchr(b':', &message[..message.len().min(32)]);
-        end.is_some_and(|end| message[end..].starts_with(b": action="))
-    };
+/// Whether a message, or what stands behind its queue id, begins as a decision line of Postgrey or ours does.
+fn is_decision(message: &[u8], behind_id: Option<&[u8]>) -> bool {
     match message.first() {
         Some(b'{') => memmem::find(message, b"\"verdict\":").is_some(),
-        Some(b'v') => message.starts_with(b"verdict="),
+        Some(b'v') if message.starts_with(b"verdict=") => true,
         Some(b'a') if message.starts_with(b"action=") => true,
-        Some(byte) if byte.is_ascii_alphanumeric() => behind_id(),
+        Some(byte) if byte.is_ascii_alphanumeric() => {
+            behind_id.is_some_and(|rest| rest.starts_with(b"action="))
+        }
         _ => false,
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use greylatch_core::{Reason, Seconds};
-use memchr::{memchr_iter, memrchr_iter};
+use memchr::{memchr, memchr_iter, memrchr_iter};
 
 /// One attempt, or one message that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,17 @@ pub(crate) fn without_brackets(text: &[u8]) -> &[u8] {
         .and_then(|text| text.strip_suffix(b">"));
     inside.unwrap_or(text)
 }
+
+/// What stands before the first `: ` of a message, as long as a queue id at most, and what stands behind
+/// it. Of most messages the first bytes have no colon.
+pub(crate) fn behind_id(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr(b':', &message[..message.len().min(QUEUE_ID_MAX)])?;
+    let rest = message[end..].strip_prefix(b": ")?;
+    Some((&message[..end], rest))
+}
+
+/// Longer than any queue id of Postfix.
+const QUEUE_ID_MAX: usize = 32;
 
 /// What stands before the first `mark`, and what stands behind it.
 pub(crate) fn split<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {

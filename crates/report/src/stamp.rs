@@ -17,9 +17,12 @@ pub struct Stamps {
     zone: Zone,
     /// The last quarter of an hour that was asked for, and its distance to UTC.
     known: Option<(i64, i64)>,
-    /// What the last line began with, its time and the blank behind it, and which time that was.
-    last: (Vec<u8>, Timestamp),
+    /// What the last line with a traditional time began with, and which time that was.
+    last: Option<([u8; TRADITIONAL], Timestamp)>,
 }
+
+/// As long as a traditional time is with the blank behind it, but for rare ones.
+const TRADITIONAL: usize = "Nov 24 12:00:00 ".len();
 
 type Zone = Box<dyn Fn(i64) -> Timestamp + Send>;
 
@@ -43,16 +46,16 @@ impl Stamps {
             year: year_of(latest),
             zone,
             known: None,
-            last: (Vec::new(), Timestamp(0)),
+            last: None,
         }
     }
 
     /// Reads the time that a line begins with, behind a priority if there is one.
     pub(crate) fn read<'a>(&mut self, line: &'a [u8]) -> Option<Stamp<'a>> {
         let line = without_priority(line);
-        let (last, at) = &self.last;
-        if !last.is_empty()
-            && let Some(rest) = line.strip_prefix(&last[..])
+        if let Some((last, at)) = &self.last
+            && let Some((head, rest)) = line.split_first_chunk()
+            && head == last
         {
             return Some(Stamp { at: *at, rest });
         }
@@ -70,11 +73,8 @@ impl Stamps {
     /// Many lines are of one second. What decides of a traditional time ends with its blank.
     fn remember(&mut self, line: &[u8], stamp: Stamp<'_>) {
         let head = &line[..line.len() - stamp.rest.len()];
-        let (last, at) = &mut self.last;
-        last.clear();
         if head.ends_with(b" ") {
-            last.extend_from_slice(head);
-            *at = stamp.at;
+            self.last = head.try_into().ok().map(|head| (head, stamp.at));
         }
     }
 

@@ -4,7 +4,7 @@
 //! Source: the lines of Postfix 3.7.11.
 
 use crate::queue::MailLine;
-use crate::sighting::{Subject, client, split};
+use crate::sighting::{Subject, behind_id, client, split};
 
 /// A service whose lines count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,17 +30,17 @@ impl Service {
         })
     }
 
-    /// Whether a message of it begins like one that tells something, which few do.
-    pub(crate) fn may_tell(self, message: &[u8]) -> bool {
-        let Some((_, rest)) = split(message, b": ") else {
-            return false;
-        };
-        let heads: &[&[u8]] = match self {
-            Self::Takes => &[b"client=", b"reject: ", b"milter-reject: "],
-            Self::Queues => &[b"from=<", b"removed"],
-            Self::Delivers => &[b"to=<"],
-        };
-        heads.iter().any(|head| rest.starts_with(head))
+    /// Whether what stands behind a queue id begins like what tells something, which little does.
+    pub(crate) fn may_tell(self, rest: &[u8]) -> bool {
+        match self {
+            Self::Takes => {
+                rest.starts_with(b"client=")
+                    || rest.starts_with(b"reject: ")
+                    || rest.starts_with(b"milter-reject: ")
+            }
+            Self::Queues => rest.starts_with(b"from=<") || rest == b"removed",
+            Self::Delivers => rest.starts_with(b"to=<"),
+        }
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn read(
     message: &[u8],
     is_greylisting: impl Fn(&[u8]) -> bool,
 ) -> Option<MailLine<'_>> {
-    let (id, rest) = split(message, b": ")?;
+    let (id, rest) = behind_id(message)?;
     match service {
         Service::Takes => {
             if let Some(client_text) = rest.strip_prefix(b"client=") {
@@ -87,17 +87,16 @@ fn turned_away(rest: &[u8], is_greylisting: impl Fn(&[u8]) -> bool) -> Option<Su
     let rest = rest
         .strip_prefix(b"reject: ")
         .or_else(|| rest.strip_prefix(b"milter-reject: "))?;
-    let (stage, rest) = split(rest, b" from ")?;
     // `RCPT`, `DATA` or `END-OF-MESSAGE`: nothing that a client has said.
-    if !stage
-        .iter()
-        .all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
-    {
+    let of_stage = |byte: &u8| byte.is_ascii_uppercase() || *byte == b'-';
+    let stage = rest.iter().position(|byte| !of_stage(byte))?;
+    let (name, address, rest) = client(rest[stage..].strip_prefix(b" from ")?)?;
+    let text = rest.strip_prefix(b": ")?;
+    if text.first() != Some(&b'4') {
         return None;
     }
-    let (name, address, rest) = client(rest)?;
-    let (text, addresses) = split(rest.strip_prefix(b": ")?, b"; from=<")?;
-    if text.first() != Some(&b'4') || !is_greylisting(text) {
+    let (text, addresses) = split(text, b"; from=<")?;
+    if !is_greylisting(text) {
         return None;
     }
     let (sender, rest) = split(addresses, b"> to=<")?;

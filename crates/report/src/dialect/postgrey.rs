@@ -7,14 +7,60 @@
 use std::borrow::Cow;
 
 use greylatch_core::{Reason, Seconds};
+use memchr::memchr;
 
-use crate::sighting::{Sighting, Subject, What, split, split_last};
+use crate::sighting::{Sighting, Subject, What, behind_id, split, split_last};
 
 /// What a message tells, if it is such a line.
 pub(crate) fn read(message: &[u8]) -> Option<Sighting<'_>> {
-    let (_, line) = behind_queue_id(message)?;
-    let (action, line) = split(line, b", reason=")?;
-    let (mut reason, mut fields) = first_field(line);
+    let is_id = |id: &[u8]| id.iter().all(u8::is_ascii_alphanumeric);
+    let decision = match behind_id(message) {
+        Some((id, decision)) if is_id(id) => decision,
+        _ => message,
+    };
+    let (action, line) = split(decision.strip_prefix(b"action=")?, b", reason=")?;
+    let (mut reason, fields) = first_field(line);
+    let (age, subject) = in_order(fields).or_else(|| from_behind(fields))?;
+    if let Some((word, missing)) = split(reason, b" (")
+        && missing.ends_with(b"s missing)")
+    {
+        reason = word;
+    }
+    Some(Sighting {
+        what: what(action, reason, age)?,
+        subject,
+    })
+}
+
+/// How old it is and whose, from fields as they nearly always stand: none but the delay and words left out,
+/// and nothing escaped.
+fn in_order(mut fields: &[u8]) -> Option<(Option<Seconds>, Subject<'_>)> {
+    if memchr(b'%', fields).is_some() {
+        return None;
+    }
+    let mut age = None;
+    if let Some(delay) = fields.strip_prefix(b", delay=") {
+        let (delay, rest) = delay.split_at(memchr(b',', delay)?);
+        (age, fields) = (number(delay), rest);
+    }
+    let fields = fields.strip_prefix(b", client_name=")?;
+    let (name, fields) = fields.split_at(memchr(b',', fields)?);
+    let fields = fields.strip_prefix(b", client_address=")?;
+    let (client, fields) = fields.split_at(memchr(b',', fields)?);
+    // A sender may have what looks like a field in it, a recipient may not.
+    let (sender, recipient) = split_last(fields.strip_prefix(b", sender=")?, b", recipient=")?;
+    let subject = Subject {
+        client: client.into(),
+        name: name.into(),
+        sender: sender.into(),
+        recipient: recipient.into(),
+        ..Subject::default()
+    };
+    Some((age, subject))
+}
+
+/// The same of any fields.
+fn from_behind(mut fields: &[u8]) -> Option<(Option<Seconds>, Subject<'_>)> {
     let mut subject = Subject::default();
     // From behind, since what a client chooses may look like a field that stands before.
     if let Some(words) = fields.strip_prefix(b", words=") {
@@ -34,35 +80,9 @@ pub(crate) fn read(message: &[u8]) -> Option<Sighting<'_>> {
     }
     let mut age = None;
     if let Some((before, delay)) = split(fields, b", delay=") {
-        age = number(delay);
-        fields = before;
+        (fields, age) = (before, number(delay));
     }
-    if !fields.is_empty() {
-        return None;
-    }
-    if let Some((word, missing)) = split(reason, b" (")
-        && missing.ends_with(b"s missing)")
-    {
-        reason = word;
-    }
-    Some(Sighting {
-        what: what(action, reason, age)?,
-        subject,
-    })
-}
-
-/// The queue id and what stands behind it, when that begins as a decision does.
-fn behind_queue_id(message: &[u8]) -> Option<(&[u8], &[u8])> {
-    if let Some(line) = message.strip_prefix(b"action=") {
-        return Some((b"", line));
-    }
-    let is_of_id = |byte: &u8| byte.is_ascii_alphanumeric();
-    let end = message
-        .iter()
-        .take(QUEUE_ID_MAX)
-        .position(|byte| !is_of_id(byte))?;
-    let line = message[end..].strip_prefix(b": action=")?;
-    Some((&message[..end], line))
+    fields.is_empty().then_some((age, subject))
 }
 
 /// The value of the first field, and the fields behind it.
@@ -126,7 +146,7 @@ pub(crate) fn number(text: &[u8]) -> Option<Seconds> {
 
 /// A value without what Postgrey adds: `%` is doubled, and bytes that are no printable ASCII are `%XX`.
 fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr(b'%', text).is_none() {
+    if memchr(b'%', text).is_none() {
         return Cow::Borrowed(text);
     }
     let mut plain = Vec::with_capacity(text.len());
@@ -152,9 +172,6 @@ fn hexadecimal(digits: &[u8]) -> Option<u8> {
     let digits = std::str::from_utf8(digits).ok()?;
     u8::from_str_radix(digits, 16).ok()
 }
-
-/// Longer than any queue id of Postfix.
-const QUEUE_ID_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -302,5 +319,46 @@ mod tests {
         ] {
             assert_eq!(told(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn fields_in_order_are_read_as_from_behind() {
+        let values = [
+            "",
+            "1",
+            "x",
+            "a, sender=b",
+            "a, recipient=b",
+            "c, client_name=d",
+            "e, f",
+        ];
+        let names = [
+            "delay",
+            "client_name",
+            "client_address",
+            "sender",
+            "recipient",
+        ];
+        let mut in_order_too = 0;
+        for nth in 0..values.len().pow(5) {
+            let mut left = nth;
+            let fields: String = names
+                .iter()
+                .map(|name| {
+                    let value = values[left % values.len()];
+                    left /= values.len();
+                    if value.is_empty() {
+                        String::new()
+                    } else {
+                        format!(", {name}={value}")
+                    }
+                })
+                .collect();
+            if let Some(found) = in_order(fields.as_bytes()) {
+                in_order_too += 1;
+                assert_eq!(from_behind(fields.as_bytes()), Some(found), "{fields}");
+            }
+        }
+        assert!(in_order_too > 500, "{in_order_too}");
     }
 }
