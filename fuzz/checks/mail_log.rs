@@ -5,7 +5,8 @@
 
 use greylatch_core::{IdentityRules, School, Timestamp};
 use greylatch_report::{
-    Intake, Ledger, Messages, Period, Report, Sources, Stamps, to_csv, to_html, to_json, to_text,
+    Found, Intake, Ledger, Messages, Period, Report, Sources, Stamps, to_csv, to_html, to_json,
+    to_text,
 };
 
 /// Checks one input.
@@ -57,5 +58,9 @@ fn report(log: &[u8], size: usize, school: School) -> Report {
     ledger.take(&mut reader.rest());
     let mut sources = Sources::default();
     sources.add(intake.counts(), false);
-    ledger.report(&reader, &sources, ledger.found(0, 1), 0)
+    let found = Found {
+        by_client: ledger.by_client(),
+        by_envelope: ledger.by_envelope(),
+    };
+    ledger.report(&reader, &sources, found, 0)
 }

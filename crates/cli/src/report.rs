@@ -6,7 +6,7 @@ mod moment;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context, bail};
 use greylatch_core::{Attempt, Field, IdentityRules, Query, School, Timestamp};
@@ -78,17 +78,20 @@ fn told(arguments: &ReportArguments, asked: &Asked) -> anyhow::Result<(Report, b
     Ok((report, sources.broken == 0))
 }
 
-/// What is found of all deliveries, of half of them on a thread of its own if there is one.
+/// What is found of all deliveries, one half on a thread of its own if there is one.
 fn found(ledger: &Ledger) -> Found {
     thread::scope(|scope| {
-        let half = || ledger.found(1, 2);
-        let Ok(other) = thread::Builder::new().spawn_scoped(scope, half) else {
-            return ledger.found(0, 1);
+        let find = || ledger.by_client();
+        let other = thread::Builder::new().spawn_scoped(scope, find);
+        let by_envelope = ledger.by_envelope();
+        let by_client = match other.map(ScopedJoinHandle::join) {
+            Ok(found) => found.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => ledger.by_client(),
         };
-        let mut found = ledger.found(0, 2);
-        let other = other.join();
-        found.join(other.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        found
+        Found {
+            by_client,
+            by_envelope,
+        }
     })
 }
 

@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::formed::{
     FormedTriplet, FormedTriplets, Stamp, TripletFormer, address, chain_of, network,
 };
-use crate::keyed::{Hashes, Table};
+use crate::keyed::{HashTable, Hashes};
 use crate::texts::Texts;
 
 /// All greylisted triplets of a log, and which of them have passed.
@@ -22,7 +22,7 @@ pub struct FatalTriplets {
     texts: Texts,
     rows: Vec<Row>,
     /// The newest row of each chain, by the hash of what its rows have in common.
-    chains: Table<u64, u32>,
+    chains: HashTable<u64, u32>,
     hashes: Hashes,
     /// How many deferrals have been counted.
     counted: u64,

@@ -38,7 +38,7 @@ impl Sources {
 }
 
 impl Ledger {
-    /// The report on what was told, with what was found of all shares. Of the table with a row for each
+    /// The report on what was told, with what was found. Of the table with a row for each
     /// delivery, only so many are made, all if `rows` is 0.
     #[must_use]
     pub fn report(
@@ -48,22 +48,20 @@ impl Ledger {
         mut found: Found,
         rows: usize,
     ) -> Report {
-        let never = self.never(&mut found, rows);
-        found.groups.sort();
-        let groups = &found.groups;
+        let never = self.never(&mut found.by_client, rows);
         let mut tables = vec![
             self.summary(&found),
             read(reader, sources, self),
             self.verdicts(),
             never_came_back(&never, &found),
         ];
-        tables.extend(waiting::never_by(groups));
-        tables.push(waiting::wait(groups));
-        tables.push(waiting::wait_histogram(groups));
-        tables.push(waiting::first_retry(groups));
-        tables.push(waiting::early_retries(groups));
+        tables.extend(waiting::never_by(&found));
+        tables.push(waiting::wait(&found));
+        tables.push(waiting::wait_histogram(&found));
+        tables.push(waiting::first_retry(&found));
+        tables.push(waiting::early_retries(&found));
         tables.push(self.exempt());
-        tables.push(waiting::candidates(groups));
+        tables.push(waiting::candidates(&found));
         tables.push(self.refused());
         tables.push(self.throttled());
         Report { tables }
@@ -96,7 +94,7 @@ impl Ledger {
             "attempts that would have waited",
             told(crate::ledger::WOULD_DEFER),
         );
-        let tally = &found.tally;
+        let tally = &found.by_envelope.tally;
         for (name, count) in [
             ("deliveries that had to wait", tally.all),
             ("came back", tally.all - tally.never),
@@ -109,7 +107,7 @@ impl Ledger {
         }
         if tally.all > 0 {
             for percent in [50, 90, 99] {
-                let waited = crate::groups::percentile(&found.groups.all.waits, percent);
+                let waited = crate::groups::percentile(&found.by_envelope.all.waits, percent);
                 row(
                     &format!("waited, {percent} of 100 at most"),
                     Cell::seconds(waited),
@@ -192,6 +190,6 @@ fn never_came_back(never: &[Case<'_>], found: &Found) -> Table {
         ]);
     }
     // There are not more than deliveries, which have places in memory.
-    table.not_made = found.tally.never as usize - never.len();
+    table.not_made = found.by_envelope.tally.never as usize - never.len();
     table
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use greylatch_core::{AddressDialect, Envelope, IdentityRules, School, Triplet};
 
-use crate::keyed::Hashes;
+use crate::keyed::{Hashes, Wide};
 use crate::sighting::Subject;
 
 /// Forms triplets: clients, senders and recipients are one where the engine takes them for one.
@@ -19,7 +19,7 @@ pub(crate) struct Former {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     /// The hash of client, sender and recipient.
-    pub(crate) triplet: [u64; 2],
+    pub(crate) triplet: Wide,
     /// The hash of sender and recipient.
     pub(crate) pair: u64,
 }
@@ -75,8 +75,13 @@ impl Former {
     }
 
     /// The hash by which anything may be known.
-    pub(crate) fn hash(&self, it: impl Hash) -> [u64; 2] {
+    pub(crate) fn hash(&self, it: impl Hash) -> Wide {
         self.hashes.wide(it)
+    }
+
+    /// Half of the hash of a text.
+    pub(crate) fn half(&self, text: &[u8]) -> u64 {
+        self.hashes.narrow(text)
     }
 
     fn key(&self, triplet: &Triplet) -> Key {
@@ -93,7 +98,7 @@ impl Former {
 #[derive(Debug)]
 pub(crate) struct Recent {
     /// By the hash of what a subject is made of; the later of two that have one place.
-    targets: Vec<Option<([u64; 2], Target)>>,
+    targets: Vec<Option<(u64, Target)>>,
 }
 
 /// Subjects that are remembered.
@@ -106,9 +111,9 @@ impl Recent {
             return former.target(subject);
         }
         let fields = (&subject.client, &subject.sender, &subject.recipient);
-        let hash = former.hash(fields);
+        let hash = former.hashes.narrow(fields);
         // Its low bits are as good as any.
-        let place = &mut self.targets[hash[0] as usize % RECENT_MAX];
+        let place = &mut self.targets[hash as usize % RECENT_MAX];
         match place {
             Some((known, target)) if *known == hash => *target,
             _ => {

@@ -1,13 +1,13 @@
-//! What is found of deliveries: their groups, counts, and who never came back. It is found share by share,
-//! so that the caller can do that on several threads.
+//! What is found of deliveries: their groups, counts, and who never came back; in two halves, so that the
+//! caller can have each found on a thread of its own.
 
 use std::net::IpAddr;
 
 use greylatch_core::Timestamp;
 
 use crate::delivery::{Delivery, timestamp};
-use crate::groups::{Group, Groups, organisation, put_domain};
-use crate::keyed::HashTable;
+use crate::groups::{Group, Groups, MetHashes, organisation, put_domain};
+use crate::keyed::{HashTable, Wide};
 use crate::ledger::Ledger;
 
 /// A delivery that was seen less long before the end of the log than this may still come back.
@@ -27,13 +27,32 @@ pub(crate) struct Case<'a> {
     pub(crate) young: bool,
 }
 
-/// What is found of a share of the deliveries.
-#[derive(Default)]
+/// What is found of all deliveries, in halves that can be found at the same time.
 pub struct Found {
-    pub(crate) groups: AllGroups,
-    pub(crate) tally: Tally,
+    /// By who sent.
+    pub by_client: ByClient,
+    /// By what was sent.
+    pub by_envelope: ByEnvelope,
+}
+
+/// Deliveries by their clients.
+#[derive(Default)]
+pub struct ByClient {
+    pub(crate) networks: Groups,
+    pub(crate) organisations: Groups,
+    /// By organisation, or by network where a client has no confirmed name.
+    pub(crate) providers: Groups,
     /// Those that never came back.
     never: Vec<Never>,
+}
+
+/// Deliveries by their senders and recipients, and all of them.
+#[derive(Default)]
+pub struct ByEnvelope {
+    pub(crate) sender_domains: Groups,
+    pub(crate) recipients: Groups,
+    pub(crate) all: Group,
+    pub(crate) tally: Tally,
 }
 
 /// Counts of deliveries of the period.
@@ -44,18 +63,6 @@ pub(crate) struct Tally {
     pub(crate) young: u64,
     pub(crate) elsewhere: u64,
     pub(crate) told_by_mta: u64,
-}
-
-/// Groups of all kinds.
-#[derive(Default)]
-pub(crate) struct AllGroups {
-    pub(crate) networks: Groups,
-    pub(crate) organisations: Groups,
-    pub(crate) sender_domains: Groups,
-    pub(crate) recipients: Groups,
-    /// By organisation, or by network where a client has no confirmed name.
-    pub(crate) providers: Groups,
-    pub(crate) all: Group,
 }
 
 /// A delivery that never came back, in the order of clients: addresses by their numbers, what is none
@@ -69,11 +76,12 @@ struct Never {
 
 /// What is known of the clients that were met, by the hashes of address and name.
 #[derive(Default)]
-struct Clients(HashTable<Client>);
+struct Clients(HashTable<Wide, Client>);
 
 struct Client {
     address: Option<IpAddr>,
-    network: Vec<u8>,
+    /// The hash of its network.
+    network: u64,
     /// Its groups.
     of_network: u32,
     of_organisation: Option<u32>,
@@ -103,35 +111,75 @@ impl<'a> Case<'a> {
 }
 
 impl Ledger {
-    /// What is found of the share `nth` of so many shares, counted from 0.
+    /// What is found by clients.
     #[must_use]
-    pub fn found(&self, nth: usize, shares: usize) -> Found {
-        let end = |nth: usize| self.deliveries.len() * nth / shares;
-        let range = end(nth)..end(nth + 1);
-        let mut found = Found::default();
+    pub fn by_client(&self) -> ByClient {
+        let mut found = ByClient::default();
         let mut clients = Clients::default();
-        let mut scratch = [Vec::new(), Vec::new()];
-        for place in range {
-            if let Some(case) = self.case(&self.deliveries[place]) {
-                let client = clients.of(&case, &mut found.groups);
-                if case.never {
-                    found.never.push(Never {
-                        client: (client.address.is_none(), client.address),
-                        // It is below four million.
-                        place: place as u32,
-                    });
-                }
-                found.tally.add(&case);
-                found.groups.add(&case, client, &mut scratch);
+        let mut sender_domain = Vec::new();
+        for (place, case) in self.places_and_cases() {
+            let client = clients.of(&case, &mut found);
+            if case.never {
+                found.never.push(Never {
+                    client: (client.address.is_none(), client.address),
+                    // It is below four million.
+                    place: place as u32,
+                });
+            }
+            found.networks.at(client.of_network).add(&case);
+            if let Some(place) = client.of_organisation {
+                found.organisations.at(place).add(&case);
+            }
+            let provider = found.providers.at(client.of_provider);
+            provider.add(&case);
+            provider.waits.extend(case.delivery.waited_s());
+            if !case.never {
+                put_domain(&mut sender_domain, case.sender());
+                let hashes = MetHashes {
+                    network: client.network,
+                    sender_domain: self.former.half(&sender_domain),
+                    recipient: self.former.half(case.recipient()),
+                };
+                provider.met.add(&sender_domain, hashes);
             }
         }
+        found.providers.sort();
         found
+    }
+
+    /// What is found by senders and recipients, and of all.
+    #[must_use]
+    pub fn by_envelope(&self) -> ByEnvelope {
+        let mut found = ByEnvelope::default();
+        let (mut sender_domain, mut recipient) = (Vec::new(), Vec::new());
+        for (_, case) in self.places_and_cases() {
+            put_domain(&mut sender_domain, case.sender());
+            recipient.clear();
+            recipient.extend_from_slice(case.recipient());
+            recipient.make_ascii_lowercase();
+            found.recipients.named(&recipient).add(&case);
+            let retry = case.delivery.retried_after_s();
+            let of_sender = found.sender_domains.named(&sender_domain);
+            for group in [of_sender, &mut found.all] {
+                group.add(&case);
+                group.retries.extend(retry);
+            }
+            found.all.waits.extend(case.delivery.waited_s());
+            found.tally.add(&case);
+        }
+        found.sender_domains.sort();
+        found.all.sort();
+        found
+    }
+
+    fn places_and_cases(&self) -> impl Iterator<Item = (usize, Case<'_>)> {
+        let all = self.deliveries.range(0..self.deliveries.len());
+        all.filter_map(|(place, delivery)| Some((place, self.case(delivery)?)))
     }
 
     /// The deliveries whose first attempt is in the period.
     pub(crate) fn cases(&self) -> impl Iterator<Item = Case<'_>> {
-        let case = |delivery| self.case(delivery);
-        self.deliveries.iter().filter_map(case)
+        self.places_and_cases().map(|(_, case)| case)
     }
 
     fn case<'a>(&'a self, delivery: &'a Delivery) -> Option<Case<'a>> {
@@ -153,7 +201,7 @@ impl Ledger {
 
     /// The first so many of those that never came back, all if `rows` is 0: by their clients, those of one
     /// by their triplets.
-    pub(crate) fn never(&self, found: &mut Found, rows: usize) -> Vec<Case<'_>> {
+    pub(crate) fn never(&self, found: &mut ByClient, rows: usize) -> Vec<Case<'_>> {
         let mut never = std::mem::take(&mut found.never);
         if rows > 0 && rows < never.len() {
             let (_, last, _) = never.select_nth_unstable(rows - 1);
@@ -174,15 +222,6 @@ impl Ledger {
     }
 }
 
-impl Found {
-    /// Adds what was found of another share.
-    pub fn join(&mut self, other: Self) {
-        self.groups.join(other.groups);
-        self.tally.join(&other.tally);
-        self.never.extend(other.never);
-    }
-}
-
 impl Tally {
     fn add(&mut self, case: &Case<'_>) {
         self.all += 1;
@@ -191,18 +230,10 @@ impl Tally {
         self.elsewhere += u64::from(case.elsewhere);
         self.told_by_mta += u64::from(case.delivery.is_told_by_mta());
     }
-
-    fn join(&mut self, other: &Self) {
-        self.all += other.all;
-        self.never += other.never;
-        self.young += other.young;
-        self.elsewhere += other.elsewhere;
-        self.told_by_mta += other.told_by_mta;
-    }
 }
 
 impl Clients {
-    fn of(&mut self, case: &Case<'_>, groups: &mut AllGroups) -> &Client {
+    fn of(&mut self, case: &Case<'_>, groups: &mut ByClient) -> &Client {
         let (address, name) = (case.address(), case.name());
         let hash = case.ledger.former.hash((address, name));
         self.0.entry(hash).or_insert_with(|| {
@@ -215,55 +246,9 @@ impl Clients {
                 of_network: groups.networks.place(&network),
                 of_provider: groups.providers.place(provider),
                 of_organisation: organisation.map(|name| groups.organisations.place(&name)),
-                network,
+                network: case.ledger.former.half(&network),
             }
         })
-    }
-}
-
-impl AllGroups {
-    fn add(&mut self, case: &Case<'_>, client: &Client, scratch: &mut [Vec<u8>; 2]) {
-        let [sender_domain, recipient] = scratch;
-        put_domain(sender_domain, case.sender());
-        recipient.clear();
-        recipient.extend_from_slice(case.recipient());
-        recipient.make_ascii_lowercase();
-        self.networks.at(client.of_network).add(case);
-        if let Some(place) = client.of_organisation {
-            self.organisations.at(place).add(case);
-        }
-        self.recipients.named(recipient).add(case);
-        let of_sender = self.sender_domains.named(sender_domain);
-        of_sender.add(case);
-        let retry = case.delivery.retried_after_s();
-        of_sender.retries.extend(retry);
-        self.all.add(case);
-        self.all.retries.extend(retry);
-        let provider = self.providers.at(client.of_provider);
-        provider.add(case);
-        let wait = case.delivery.waited_s();
-        self.all.waits.extend(wait);
-        provider.waits.extend(wait);
-        if !case.never {
-            provider.networks.add(&client.network);
-            provider.sender_domains.add(sender_domain);
-            provider.recipients.add(case.recipient());
-        }
-    }
-
-    fn join(&mut self, other: Self) {
-        self.networks.join(other.networks);
-        self.organisations.join(other.organisations);
-        self.sender_domains.join(other.sender_domains);
-        self.recipients.join(other.recipients);
-        self.providers.join(other.providers);
-        self.all.join(other.all);
-    }
-
-    pub(crate) fn sort(&mut self) {
-        self.sender_domains.sort();
-        self.providers.sort();
-        self.all.sort();
     }
 }
 

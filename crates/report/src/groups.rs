@@ -1,11 +1,10 @@
 //! Deliveries put together by what they have in common, and figures of waiting.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 
 use memchr::memrchr;
 
-use crate::keyed::Table;
+use crate::keyed::{HashTable, Hashes, Wide};
 
 /// What is counted of the deliveries of one group.
 #[derive(Debug, Default)]
@@ -26,46 +25,83 @@ pub(crate) struct Group {
     pub(crate) waits: Vec<u32>,
     /// How long after the first attempt the second came, in seconds; of senders' domains and of all.
     pub(crate) retries: Vec<u32>,
-    /// Networks, domains of senders, and recipients of those that came; of providers.
-    pub(crate) networks: Few,
-    pub(crate) sender_domains: Few,
-    pub(crate) recipients: Few,
+    /// Who those that came were from and for; of providers.
+    pub(crate) met: Met,
 }
 
-/// Different texts, counted exactly up to [`FEW_MAX`]; of more those that are first in the order of
-/// bytes.
+/// Networks, domains of senders, and recipients.
 #[derive(Debug, Default)]
-pub(crate) struct Few(BTreeSet<Vec<u8>>);
+pub(crate) struct Met(Option<Box<AllMet>>);
+
+#[derive(Debug, Default)]
+struct AllMet {
+    networks: Few,
+    sender_domains: Few,
+    recipients: Few,
+    /// The first domain of a sender in the order of bytes.
+    sender_domain: Option<Vec<u8>>,
+}
+
+impl Met {
+    /// Takes note of a sender's domain, and of the hashes of it, a network and a recipient.
+    pub(crate) fn add(&mut self, sender_domain: &[u8], hashes: MetHashes) {
+        let met = self.0.get_or_insert_default();
+        met.networks.add(hashes.network);
+        met.recipients.add(hashes.recipient);
+        let is_first = |first: &Vec<u8>| sender_domain < first.as_slice();
+        if met.sender_domains.add(hashes.sender_domain)
+            && met.sender_domain.as_ref().is_none_or(is_first)
+        {
+            met.sender_domain = Some(sender_domain.to_vec());
+        }
+    }
+
+    pub(crate) fn networks(&self) -> usize {
+        self.0.as_ref().map_or(0, |met| met.networks.count())
+    }
+
+    pub(crate) fn sender_domains(&self) -> usize {
+        self.0.as_ref().map_or(0, |met| met.sender_domains.count())
+    }
+
+    pub(crate) fn sender_domain(&self) -> Option<&[u8]> {
+        self.0.as_ref()?.sender_domain.as_deref()
+    }
+
+    pub(crate) fn recipients(&self) -> usize {
+        self.0.as_ref().map_or(0, |met| met.recipients.count())
+    }
+}
+
+/// Hashes of what was met.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MetHashes {
+    pub(crate) network: u64,
+    pub(crate) sender_domain: u64,
+    pub(crate) recipient: u64,
+}
+
+/// Different texts by their hashes in order, counted exactly up to [`FEW_MAX`].
+#[derive(Debug, Default)]
+struct Few(Vec<u64>);
 
 /// More than decides anything.
 const FEW_MAX: usize = 100;
 
 impl Few {
-    pub(crate) fn add(&mut self, text: &[u8]) {
-        let is_full = self.0.len() >= FEW_MAX;
-        let is_behind = |last: &Vec<u8>| text >= last.as_slice();
-        if is_full && self.0.last().is_some_and(is_behind) || self.0.contains(text) {
-            return;
+    /// Gives whether it is none of those before, as far as they are told apart.
+    fn add(&mut self, hash: u64) -> bool {
+        let Err(place) = self.0.binary_search(&hash) else {
+            return false;
+        };
+        if self.0.len() < FEW_MAX {
+            self.0.insert(place, hash);
         }
-        self.0.insert(text.to_vec());
-        if is_full {
-            self.0.pop_last();
-        }
+        true
     }
 
-    fn join(&mut self, others: Self) {
-        for other in others.0 {
-            self.add(&other);
-        }
-    }
-
-    pub(crate) fn count(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.len()
-    }
-
-    /// The first in the order of bytes.
-    pub(crate) fn first(&self) -> Option<&[u8]> {
-        self.0.first().map(Vec::as_slice)
     }
 }
 
@@ -79,46 +115,32 @@ impl Group {
         self.waits.sort_unstable();
         self.retries.sort_unstable();
     }
-
-    /// Adds other deliveries.
-    pub(crate) fn join(&mut self, other: Self) {
-        self.came += other.came;
-        self.never += other.never;
-        self.elsewhere += other.elsewhere;
-        self.tries += other.tries;
-        self.early += other.early;
-        self.with_early += other.with_early;
-        self.waits.extend(other.waits);
-        self.retries.extend(other.retries);
-        self.networks.join(other.networks);
-        self.sender_domains.join(other.sender_domains);
-        self.recipients.join(other.recipients);
-    }
 }
 
 /// Groups by their names.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    places: Table<Vec<u8>, u32>,
-    groups: Vec<Group>,
+    /// By the hashes of names; the names themselves would have to be fetched for each delivery.
+    places: HashTable<Wide, u32>,
+    hashes: Hashes,
+    groups: Vec<(Vec<u8>, Group)>,
 }
 
 impl Groups {
     /// The place of the group of this name, for [`Groups::at`].
     pub(crate) fn place(&mut self, name: &[u8]) -> u32 {
-        if let Some(place) = self.places.get(name) {
-            return *place;
-        }
         // There are not more than deliveries.
-        let place = self.groups.len() as u32;
-        self.places.insert(name.to_vec(), place);
-        self.groups.push(Group::default());
+        let next = self.groups.len() as u32;
+        let place = *self.places.entry(self.hashes.wide(name)).or_insert(next);
+        if place == next {
+            self.groups.push((name.to_vec(), Group::default()));
+        }
         place
     }
 
     /// The group at a place.
     pub(crate) fn at(&mut self, place: u32) -> &mut Group {
-        &mut self.groups[place as usize]
+        &mut self.groups[place as usize].1
     }
 
     /// The group of this name.
@@ -127,25 +149,17 @@ impl Groups {
         self.at(place)
     }
 
-    /// Adds those of other deliveries.
-    pub(crate) fn join(&mut self, mut others: Self) {
-        for (name, place) in others.places {
-            let other = std::mem::take(&mut others.groups[place as usize]);
-            self.named(&name).join(other);
-        }
-    }
-
     /// Puts waits and retries in order.
     pub(crate) fn sort(&mut self) {
-        self.groups.iter_mut().for_each(Group::sort);
+        self.groups.iter_mut().for_each(|(_, group)| group.sort());
     }
 }
 
 /// The groups that have something by `size`, the largest first, those of one size by name.
 pub(crate) fn largest(groups: &Groups, size: impl Fn(&Group) -> u64) -> Vec<(&[u8], &Group)> {
-    let named = groups.places.iter();
+    let named = groups.groups.iter();
     let mut found: Vec<(&[u8], &Group)> = named
-        .map(|(name, place)| (name.as_slice(), &groups.groups[*place as usize]))
+        .map(|(name, group)| (name.as_slice(), group))
         .filter(|(_, group)| size(group) > 0)
         .collect();
     found.sort_unstable_by_key(|(name, group)| (Reverse(size(group)), *name));
@@ -242,19 +256,21 @@ mod tests {
     }
 
     #[test]
-    fn of_many_texts_the_first_hundred_are_told_apart_in_whatever_order_they_come() {
-        let texts = || (0..250_u32).map(|nth| format!("{:03}", nth * 77 % 250));
-        let few = |texts: &mut dyn Iterator<Item = String>| {
-            let mut few = Few::default();
-            texts.for_each(|text| few.add(text.as_bytes()));
-            few
-        };
-        let mut one = few(&mut texts().take(125));
-        assert_eq!(one.count(), FEW_MAX);
-        one.join(few(&mut texts().skip(125)));
-        let all = few(&mut texts().chain(texts()));
-        assert_eq!(one.0, all.0);
-        assert_eq!(all.first(), Some(&b"000"[..]));
-        assert_eq!(all.0.last().map(Vec::as_slice), Some(&b"099"[..]));
+    fn a_hundred_are_told_apart_and_the_first_by_name_is_known_of_all() {
+        let mut met = Met::default();
+        for (count, nth) in (0..250_u64).map(|nth| nth * 77 % 250).enumerate() {
+            let count = count.min(FEW_MAX);
+            assert_eq!([met.sender_domains(), met.recipients()], [count; 2]);
+            let hashes = MetHashes {
+                network: nth % 7,
+                sender_domain: nth,
+                recipient: 250 - nth,
+            };
+            for _ in 0..2 {
+                met.add(format!("{:03}", 250 - nth).as_bytes(), hashes);
+            }
+        }
+        assert_eq!(met.networks(), 7);
+        assert_eq!(met.sender_domain(), Some(&b"001"[..]));
     }
 }

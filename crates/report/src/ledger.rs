@@ -4,8 +4,9 @@ use greylatch_core::{IdentityRules, Reason, Timestamp, Triplet};
 
 use crate::delivery::{Delivery, Second, Teller, Text, second};
 use crate::former::{Former, Key, Target};
-use crate::keyed::{HashTable, Table};
+use crate::keyed::{HashTable, Table, Wide};
 use crate::reader::Reader;
+use crate::shelf::Shelf;
 use crate::sighting::{Sighting, Subject, What};
 use crate::sightings::Sightings;
 use crate::texts::Texts;
@@ -43,13 +44,18 @@ pub struct Ledger {
     pub(crate) former: Former,
     pub(crate) period: Period,
     /// Each by the hash of its triplet.
-    index: HashTable<u32>,
-    pub(crate) deliveries: Vec<Delivery>,
+    index: HashTable<Wide, u32>,
+    pub(crate) deliveries: Shelf<Delivery>,
     texts: Texts,
+    /// Where deliveries are that are told of next, while that is taken.
+    found: Vec<Option<u32>>,
     /// When something last passed for each sender and recipient, by their hash, from wherever.
-    reached: Table<u64, Second>,
+    reached: HashTable<u64, Second>,
     pub(crate) counts: Counts,
 }
+
+/// By what a delivery is known, and its place if that has been found.
+type Place = (Key, Option<u32>);
 
 /// What is counted of attempts, within the period.
 #[derive(Debug, Default)]
@@ -86,9 +92,10 @@ impl Ledger {
             former,
             period,
             index: HashTable::default(),
-            deliveries: Vec::new(),
+            deliveries: Shelf::default(),
             texts: Texts::default(),
-            reached: Table::default(),
+            found: Vec::new(),
+            reached: HashTable::default(),
             counts: Counts::default(),
         }
     }
@@ -102,7 +109,17 @@ impl Ledger {
 
     /// Takes note of what was read, and leaves nothing of it.
     pub fn take(&mut self, sightings: &mut Sightings) {
-        sightings.take(|at, sighting, target| self.tell(at, sighting, target));
+        // They are looked for all at once, since each that is looked for alone is waited for: tables of so
+        // many are in no cache.
+        let mut found = std::mem::take(&mut self.found);
+        found.extend(sightings.targets().map(|target| self.find(target)));
+        let mut next = found.iter();
+        sightings.take(|at, sighting, target| {
+            let known = next.next().copied().flatten();
+            self.tell_known(at, sighting, (target, known));
+        });
+        found.clear();
+        self.found = found;
     }
 
     /// A text of a delivery: 0 the address, 1 the name, 2 the sender, 3 the recipient.
@@ -142,8 +159,26 @@ impl Ledger {
         reached.is_some_and(|at| *at >= since)
     }
 
+    /// The place of a delivery, if there is one.
+    fn find(&self, target: Target) -> Option<u32> {
+        match target {
+            Target::Delivery(key) => self.index.get(&key.triplet).copied(),
+            Target::Unsaid | Target::Unreadable => None,
+        }
+    }
+
     /// Takes note of what a line tells.
     pub(crate) fn tell(&mut self, at: Timestamp, sighting: &Sighting<'_>, target: Target) {
+        self.tell_known(at, sighting, (target, None));
+    }
+
+    /// The same of a delivery whose place may be known.
+    fn tell_known(
+        &mut self,
+        at: Timestamp,
+        sighting: &Sighting<'_>,
+        (target, known): (Target, Option<u32>),
+    ) {
         let Some(second) = second(at) else {
             return;
         };
@@ -152,7 +187,7 @@ impl Ledger {
         let subject = &sighting.subject;
         let counts = self.period.has(at);
         let key = match target {
-            Target::Delivery(key) => Some(key),
+            Target::Delivery(key) => Some((key, known)),
             Target::Unsaid => None,
             Target::Unreadable => {
                 self.counts.unreadable += u64::from(counts);
@@ -186,16 +221,16 @@ impl Ledger {
         }
     }
 
-    fn passed(&mut self, at: Second, age: Option<u32>, subject: &Subject<'_>, key: Option<Key>) {
-        let Some(key) = key else {
+    fn passed(&mut self, at: Second, age: Option<u32>, subject: &Subject<'_>, key: Option<Place>) {
+        let Some((key, known)) = key else {
             return;
         };
         if self.reached.len() < DELIVERIES_MAX || self.reached.contains_key(&key.pair) {
             let reached = self.reached.entry(key.pair).or_insert(at);
             *reached = (*reached).max(at);
         }
-        let known = match self.index.get(&key.triplet) {
-            Some(known) => Some(*known as usize),
+        let known = match known.or_else(|| self.index.get(&key.triplet).copied()) {
+            Some(known) => Some(known as usize),
             None if age.is_some() => self.add(subject, key),
             None => None,
         };
@@ -209,13 +244,13 @@ impl Ledger {
         &mut self,
         (teller, at, early): (Teller, Second, Option<bool>),
         subject: &Subject<'_>,
-        key: Option<Key>,
+        key: Option<Place>,
     ) -> bool {
-        let Some(key) = key else {
+        let Some((key, known)) = key else {
             return early.unwrap_or(false);
         };
-        let known = match self.index.get(&key.triplet) {
-            Some(known) => Some(*known as usize),
+        let known = match known.or_else(|| self.index.get(&key.triplet).copied()) {
+            Some(known) => Some(known as usize),
             None => self.add(subject, key),
         };
         let Some(known) = known else {
@@ -271,7 +306,7 @@ impl Ledger {
         })
     }
 
-    fn count_throttled(&mut self, sighting: &Sighting<'_>, key: Option<Key>) {
+    fn count_throttled(&mut self, sighting: &Sighting<'_>, key: Option<Place>) {
         let throttled = What::Deferred {
             reason: Some(Reason::Throttled),
         };

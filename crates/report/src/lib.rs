@@ -25,6 +25,7 @@ mod queue;
 mod reader;
 mod remembered;
 mod render;
+mod shelf;
 mod sighting;
 mod sightings;
 mod stamp;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use greylatch_core::Timestamp;
 
-use crate::keyed::{HashTable, Hashes};
+use crate::keyed::{HashTable, Hashes, Wide};
 use crate::sighting::{Sighting, Subject, What};
 
 /// What a line of an MTA says.
@@ -59,9 +59,9 @@ const TEXT_MAX: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     /// By the hash of host and queue id.
-    messages: HashTable<Envelope>,
+    messages: HashTable<Wide, Envelope>,
     /// In the order in which they came, with some that have gone.
-    order: VecDeque<[u64; 2]>,
+    order: VecDeque<Wide>,
     hashes: Hashes,
 }
 

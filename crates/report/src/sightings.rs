@@ -58,6 +58,11 @@ impl Sightings {
         });
     }
 
+    /// What they were for.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Target> {
+        self.held.iter().map(|held| held.target)
+    }
+
     /// Gives each, and leaves none.
     pub(crate) fn take(&mut self, mut each: impl FnMut(Timestamp, &Sighting<'_>, Target)) {
         let mut start = 0;

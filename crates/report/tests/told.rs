@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use greylatch_core::{IdentityRules, School, Timestamp};
-use greylatch_report::{Intake, Ledger, Messages, Period, Report, Sources, Stamps, to_json};
+use greylatch_report::{Found, Intake, Ledger, Messages, Period, Report, Sources, Stamps, to_json};
 use serde_json::Value;
 
 /// 2026-11-24 12:00:00 UTC, when the story begins.
@@ -38,7 +38,11 @@ fn report(log: &[u8], size: usize, period: Period) -> (Report, Value) {
     ledger.take(&mut reader.rest());
     let mut sources = Sources::default();
     sources.add(log_in.counts(), false);
-    let report = ledger.report(&reader, &sources, ledger.found(0, 1), 0);
+    let found = Found {
+        by_client: ledger.by_client(),
+        by_envelope: ledger.by_envelope(),
+    };
+    let report = ledger.report(&reader, &sources, found, 0);
     let json = serde_json::from_str(&to_json(&report)).expect("it is JSON");
     (report, json)
 }

@@ -1,34 +1,34 @@
 //! Tables of waiting: who never came back, how long it took, and who need not have waited.
 
-use crate::found::AllGroups;
+use crate::found::Found;
 use crate::groups::{Group, Groups, STEPS_S, histogram, largest, percentile};
 use crate::table::{Cell, Table, length_text};
 
-pub(super) fn never_by(groups: &AllGroups) -> [Table; 4] {
+pub(super) fn never_by(found: &Found) -> [Table; 4] {
     [
         never(
             "never-by-network",
             "Never came back, by network",
             "NETWORK",
-            &groups.networks,
+            &found.by_client.networks,
         ),
         never(
             "never-by-domain",
             "Never came back, by verified domain",
             "DOMAIN",
-            &groups.organisations,
+            &found.by_client.organisations,
         ),
         never(
             "never-by-sender-domain",
             "Never came back, by the sender's domain",
             "SENDER DOMAIN",
-            &groups.sender_domains,
+            &found.by_envelope.sender_domains,
         ),
         never(
             "never-by-recipient",
             "Never came back, by recipient",
             "RECIPIENT",
-            &groups.recipients,
+            &found.by_envelope.recipients,
         ),
     ]
 }
@@ -65,7 +65,7 @@ pub(crate) fn never(
     table
 }
 
-pub(super) fn wait(groups: &AllGroups) -> Table {
+pub(super) fn wait(found: &Found) -> Table {
     let mut table = Table::new(
         "wait",
         "Wait until accepted, by provider",
@@ -80,7 +80,7 @@ pub(super) fn wait(groups: &AllGroups) -> Table {
             ("longest_s", "LONGEST"),
         ],
     );
-    for (name, group) in with_all(groups, &groups.providers, waits) {
+    for (name, group) in with_all(found, &found.by_client.providers, waits) {
         table.rows.push(vec![
             Cell::text(name),
             Cell::Count(waits(group)),
@@ -95,22 +95,22 @@ pub(super) fn wait(groups: &AllGroups) -> Table {
 
 /// All deliveries as the first group, if they have something by `size`, and then those of a kind.
 fn with_all<'a>(
-    groups: &'a AllGroups,
+    found: &'a Found,
     kind: &'a Groups,
     size: impl Fn(&Group) -> u64,
 ) -> Vec<(&'a [u8], &'a Group)> {
-    let mut found = largest(kind, &size);
-    if size(&groups.all) > 0 {
-        found.insert(0, (b"all", &groups.all));
+    let mut groups = largest(kind, &size);
+    if size(&found.by_envelope.all) > 0 {
+        groups.insert(0, (b"all", &found.by_envelope.all));
     }
-    found
+    groups
 }
 
 fn waits(group: &Group) -> u64 {
     group.waits.len() as u64
 }
 
-pub(super) fn wait_histogram(groups: &AllGroups) -> Table {
+pub(super) fn wait_histogram(found: &Found) -> Table {
     let mut table = Table::new(
         "wait-histogram",
         "How long deliveries waited until accepted",
@@ -123,7 +123,10 @@ pub(super) fn wait_histogram(groups: &AllGroups) -> Table {
     )
     .whole();
     table.picture = Some((2, 0));
-    for (step, count) in histogram(&groups.all.waits).into_iter().enumerate() {
+    for (step, count) in histogram(&found.by_envelope.all.waits)
+        .into_iter()
+        .enumerate()
+    {
         table.rows.push(vec![
             Cell::Text(step_name(step)),
             Cell::seconds(Some(STEPS_S[step])),
@@ -147,7 +150,7 @@ fn step_name(step: usize) -> String {
     }
 }
 
-pub(super) fn first_retry(groups: &AllGroups) -> Table {
+pub(super) fn first_retry(found: &Found) -> Table {
     let mut table = Table::new(
         "first-retry",
         "First retry, by the sender's domain",
@@ -166,7 +169,7 @@ pub(super) fn first_retry(groups: &AllGroups) -> Table {
         ],
     );
     let retries = |group: &Group| group.retries.len() as u64;
-    for (name, group) in with_all(groups, &groups.sender_domains, retries) {
+    for (name, group) in with_all(found, &found.by_envelope.sender_domains, retries) {
         let mut row = vec![
             Cell::text(name),
             Cell::Count(retries(group)),
@@ -185,7 +188,7 @@ pub(super) fn first_retry(groups: &AllGroups) -> Table {
     table
 }
 
-pub(super) fn early_retries(groups: &AllGroups) -> Table {
+pub(super) fn early_retries(found: &Found) -> Table {
     let mut table = Table::new(
         "early-retries",
         "Came back too early, by provider",
@@ -198,7 +201,7 @@ pub(super) fn early_retries(groups: &AllGroups) -> Table {
             ("never", "NEVER"),
         ],
     );
-    for (name, group) in largest(&groups.providers, |group| group.early) {
+    for (name, group) in largest(&found.by_client.providers, |group| group.early) {
         table.rows.push(vec![
             Cell::text(name),
             Cell::Count(group.with_early),
@@ -215,7 +218,7 @@ pub(super) fn early_retries(groups: &AllGroups) -> Table {
 const CANDIDATE_CAME: u64 = 5;
 const CANDIDATE_PERCENT: u64 = 95;
 
-pub(super) fn candidates(groups: &AllGroups) -> Table {
+pub(super) fn candidates(found: &Found) -> Table {
     let mut table = Table::new(
         "candidates",
         "Candidates for exemption",
@@ -234,27 +237,25 @@ pub(super) fn candidates(groups: &AllGroups) -> Table {
             ("sender_domain", "ONE SENDER DOMAIN"),
         ],
     );
-    for (name, group) in largest(&groups.providers, |group| group.came) {
+    for (name, group) in largest(&found.by_client.providers, |group| group.came) {
         let is_candidate = group.came >= CANDIDATE_CAME
-            && group.recipients.count() > 1
+            && group.met.recipients() > 1
             && group.came * 100 >= group.deliveries() * CANDIDATE_PERCENT;
         if !is_candidate {
             continue;
         }
+        let one_domain = group.met.sender_domain();
         table.rows.push(vec![
             Cell::text(name),
             Cell::Count(group.came),
             Cell::Count(group.never),
             Cell::share(group.came, group.deliveries()),
-            Cell::count(group.networks.count()),
-            Cell::count(group.sender_domains.count()),
-            Cell::count(group.recipients.count()),
+            Cell::count(group.met.networks()),
+            Cell::count(group.met.sender_domains()),
+            Cell::count(group.met.recipients()),
             Cell::seconds(percentile(&group.waits, 50)),
             Cell::Count(group.tries),
-            group
-                .sender_domains
-                .first()
-                .map_or(Cell::Nothing, Cell::text),
+            one_domain.map_or(Cell::Nothing, Cell::text),
         ]);
     }
     table
