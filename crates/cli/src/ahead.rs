@@ -18,7 +18,7 @@ pub(crate) struct Outlet<T> {
 }
 
 /// Pieces that wait to be taken.
-const AHEAD_MAX: usize = 2;
+const AHEAD_MAX: usize = 4;
 
 impl<T: Default + Send + 'static, R: Send + 'static> Ahead<T, R> {
     /// Begins to make them; `name` is the thread's.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use greylatch_core::Timestamp;
 
-use crate::keyed::{HashTable, Hashes, Wide};
+use crate::keyed::{HashTable, Hashes};
 use crate::sighting::{Sighting, Subject, What};
 
 /// What a line of an MTA says.
@@ -58,10 +58,10 @@ const TEXT_MAX: usize = 512;
 /// What is known of messages in the queues of MTAs.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// By the hash of host and queue id.
-    messages: HashTable<Wide, Envelope>,
+    /// By the hash of host and queue id, half of which is enough for so few.
+    messages: HashTable<u64, Envelope>,
     /// In the order in which they came, with some that have gone.
-    order: VecDeque<Wide>,
+    order: VecDeque<u64>,
     hashes: Hashes,
 }
 
@@ -104,7 +104,7 @@ impl Queue {
                 message.tell_turned_away(each);
             }
             MailLine::Taken { id, recipient } => {
-                if let Some(message) = self.messages.get(&self.hashes.wide((host, id)))
+                if let Some(message) = self.messages.get(&self.hashes.narrow((host, id)))
                     && let Some(subject) = message.subject(recipient)
                 {
                     let what = What::Taken;
@@ -112,13 +112,13 @@ impl Queue {
                 }
             }
             MailLine::Done { id } => {
-                self.messages.remove(&self.hashes.wide((host, id)));
+                self.messages.remove(&self.hashes.narrow((host, id)));
             }
         }
     }
 
     fn message(&mut self, host: &[u8], id: &[u8], at: Timestamp) -> &mut Envelope {
-        let key = self.hashes.wide((host, id));
+        let key = self.hashes.narrow((host, id));
         if !self.messages.contains_key(&key) {
             self.make_room();
             self.order.push_back(key);

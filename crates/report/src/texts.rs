@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn texts_of_any_length_are_found_again() {
         let mut texts = Texts::default();
-        let kept: Vec<Vec<u8>> = [0, 1, PIECE - 2, 1, 1, 0, PIECE, 0, 2 * PIECE + 1, 3]
+        let kept: Vec<Vec<u8>> = [0, 1, PIECE - 2, 1, 1, 2 * PIECE + 1, 3, PIECE, 0]
             .into_iter()
             .zip(b'a'..)
             .map(|(length, letter)| vec![letter; length])
