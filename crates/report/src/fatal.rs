@@ -13,6 +13,7 @@ use crate::formed::{
     FormedTriplet, FormedTriplets, Stamp, TripletFormer, address, chain_of, network,
 };
 use crate::keyed::{HashTable, Hashes};
+use crate::shelf::Shelf;
 use crate::texts::Texts;
 
 /// All greylisted triplets of a log, and which of them have passed.
@@ -20,7 +21,7 @@ use crate::texts::Texts;
 pub struct FatalTriplets {
     /// Keys and names of the rows.
     texts: Texts,
-    rows: Vec<Row>,
+    rows: Shelf<Row>,
     /// The newest row of each chain, by the hash of what its rows have in common.
     chains: HashTable<u64, u32>,
     hashes: Hashes,
@@ -116,14 +117,14 @@ impl FatalTriplets {
 
     /// Those that never made it, by address, and those of one address by sender and recipient.
     pub fn fatal(&self) -> impl Iterator<Item = FatalTriplet<'_>> {
-        let mut order: Vec<(u64, u32)> = Vec::new();
-        for (at, row) in (0..).zip(&self.rows) {
+        let mut order: Vec<(u64, usize)> = Vec::with_capacity(self.rows.len());
+        for (at, row) in self.rows.range(0..self.rows.len()) {
             if !row.passed {
                 order.push((address_number(self.piece(row.key)), at));
             }
         }
         order.sort_unstable_by(|(number, at), (other_number, other)| {
-            let (row, other) = (&self.rows[*at as usize], &self.rows[*other as usize]);
+            let (row, other) = (&self.rows[*at], &self.rows[*other]);
             let by_text = || self.piece(row.key).cmp(self.piece(other.key));
             let by_time = || row.last.cmp(&other.last);
             number
@@ -133,7 +134,7 @@ impl FatalTriplets {
         });
         let mut rows = order
             .into_iter()
-            .map(|(_, at)| self.view(&self.rows[at as usize]))
+            .map(|(_, at)| self.view(&self.rows[at]))
             .peekable();
         std::iter::from_fn(move || {
             let mut one = rows.next()?;
