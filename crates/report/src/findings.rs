@@ -38,8 +38,8 @@ impl Sources {
 }
 
 impl Ledger {
-    /// The report on what was told, with what was found. Of the table with a row for each
-    /// delivery, only so many are made, all if `rows` is 0.
+    /// The report on what was told, with what was found. Of the tables with a row for each
+    /// delivery or group, only so many are made, all if `rows` is 0.
     #[must_use]
     pub fn report(
         &self,
@@ -55,11 +55,11 @@ impl Ledger {
             self.verdicts(),
             never_came_back(&never, &found),
         ];
-        tables.extend(waiting::never_by(&found));
-        tables.push(waiting::wait(&found));
+        tables.extend(waiting::never_by(&found, rows));
+        tables.push(waiting::wait(&found, rows));
         tables.push(waiting::wait_histogram(&found));
-        tables.push(waiting::first_retry(&found));
-        tables.push(waiting::early_retries(&found));
+        tables.push(waiting::first_retry(&found, rows));
+        tables.push(waiting::early_retries(&found, rows));
         tables.push(self.exempt());
         tables.push(waiting::candidates(&found));
         tables.push(self.refused());

@@ -1,7 +1,5 @@
 //! Deliveries put together by what they have in common, and figures of waiting.
 
-use std::cmp::Reverse;
-
 use memchr::memrchr;
 
 use crate::keyed::{HashTable, Hashes, Wide};
@@ -155,15 +153,36 @@ impl Groups {
     }
 }
 
-/// The groups that have something by `size`, the largest first, those of one size by name.
-pub(crate) fn largest(groups: &Groups, size: impl Fn(&Group) -> u64) -> Vec<(&[u8], &Group)> {
+/// The first of groups that have something by a size, and how many more there are.
+pub(crate) struct Largest<'a> {
+    pub(crate) groups: Vec<(&'a [u8], &'a Group)>,
+    pub(crate) left: usize,
+}
+
+/// The groups that have something by `size`, the largest first, those of one size by name; only so many,
+/// all if `rows` is 0.
+pub(crate) fn largest(groups: &Groups, rows: usize, size: impl Fn(&Group) -> u64) -> Largest<'_> {
     let named = groups.groups.iter();
     let mut found: Vec<(&[u8], &Group)> = named
         .map(|(name, group)| (name.as_slice(), group))
         .filter(|(_, group)| size(group) > 0)
         .collect();
-    found.sort_unstable_by_key(|(name, group)| (Reverse(size(group)), *name));
-    found
+    let order = |one: &(&[u8], &Group), other: &(&[u8], &Group)| {
+        size(other.1)
+            .cmp(&size(one.1))
+            .then_with(|| one.0.cmp(other.0))
+    };
+    let mut left = 0;
+    if rows > 0 && rows < found.len() {
+        left = found.len() - rows;
+        found.select_nth_unstable_by(rows, order);
+        found.truncate(rows);
+    }
+    found.sort_unstable_by(order);
+    Largest {
+        groups: found,
+        left,
+    }
 }
 
 /// The value that so many percent do not exceed, of sorted ones: the nearest rank.
@@ -272,5 +291,27 @@ mod tests {
         }
         assert_eq!(met.networks(), 7);
         assert_eq!(met.sender_domain(), Some(&b"001"[..]));
+    }
+
+    #[test]
+    fn the_largest_come_first_and_those_of_one_size_by_name() {
+        let mut groups = Groups::default();
+        for nth in 0..50_u64 {
+            groups
+                .named(format!("{:02}", nth * 7 % 50).as_bytes())
+                .never = nth * 7 % 50 / 4;
+        }
+        let names = |rows: usize| {
+            let largest = largest(&groups, rows, |group| group.never);
+            let names = largest.groups.iter().map(|(name, _)| name.to_vec());
+            (names.collect::<Vec<_>>(), largest.left)
+        };
+        let (all, left) = names(0);
+        assert_eq!((all.len(), left), (46, 0));
+        assert_eq!(all[..3], [b"48".to_vec(), b"49".to_vec(), b"44".to_vec()]);
+        for rows in [1, 2, 3, 45, 46, 47] {
+            let shown = rows.min(46);
+            assert_eq!(names(rows), (all[..shown].to_vec(), 46 - shown), "{rows}");
+        }
     }
 }

@@ -213,18 +213,21 @@ impl Remembered {
                 "What waits in memory, by network",
                 "NETWORK",
                 &networks,
+                0,
             ),
             never(
                 "memory-by-sender-domain",
                 "What waits in memory, by the sender's domain",
                 "SENDER DOMAIN",
                 &domains,
+                0,
             ),
             never(
                 "memory-by-recipient",
                 "What waits in memory, by recipient",
                 "RECIPIENT",
                 &recipients,
+                0,
             ),
         ]
     }

@@ -1,34 +1,38 @@
 //! Tables of waiting: who never came back, how long it took, and who need not have waited.
 
 use crate::found::Found;
-use crate::groups::{Group, Groups, STEPS_S, histogram, largest, percentile};
+use crate::groups::{Group, Groups, Largest, STEPS_S, histogram, largest, percentile};
 use crate::table::{Cell, Table, length_text};
 
-pub(super) fn never_by(found: &Found) -> [Table; 4] {
+pub(super) fn never_by(found: &Found, rows: usize) -> [Table; 4] {
     [
         never(
             "never-by-network",
             "Never came back, by network",
             "NETWORK",
             &found.by_client.networks,
+            rows,
         ),
         never(
             "never-by-domain",
             "Never came back, by verified domain",
             "DOMAIN",
             &found.by_client.organisations,
+            rows,
         ),
         never(
             "never-by-sender-domain",
             "Never came back, by the sender's domain",
             "SENDER DOMAIN",
             &found.by_envelope.sender_domains,
+            rows,
         ),
         never(
             "never-by-recipient",
             "Never came back, by recipient",
             "RECIPIENT",
             &found.by_envelope.recipients,
+            rows,
         ),
     ]
 }
@@ -38,6 +42,7 @@ pub(crate) fn never(
     title: &'static str,
     head: &'static str,
     groups: &Groups,
+    rows: usize,
 ) -> Table {
     let mut table = Table::new(
         name,
@@ -52,7 +57,9 @@ pub(crate) fn never(
             ("share", "NEVER OF ALL"),
         ],
     );
-    for (name, group) in largest(groups, |group| group.never) {
+    let largest = largest(groups, rows, |group| group.never);
+    table.not_made = largest.left;
+    for (name, group) in largest.groups {
         table.rows.push(vec![
             Cell::text(name),
             Cell::Count(group.never),
@@ -65,7 +72,7 @@ pub(crate) fn never(
     table
 }
 
-pub(super) fn wait(found: &Found) -> Table {
+pub(super) fn wait(found: &Found, rows: usize) -> Table {
     let mut table = Table::new(
         "wait",
         "Wait until accepted, by provider",
@@ -80,7 +87,13 @@ pub(super) fn wait(found: &Found) -> Table {
             ("longest_s", "LONGEST"),
         ],
     );
-    for (name, group) in with_all(found, &found.by_client.providers, waits) {
+    let largest = with_all(
+        found,
+        largest(&found.by_client.providers, rows, waits),
+        waits,
+    );
+    table.not_made = largest.left;
+    for (name, group) in largest.groups {
         table.rows.push(vec![
             Cell::text(name),
             Cell::Count(waits(group)),
@@ -93,17 +106,17 @@ pub(super) fn wait(found: &Found) -> Table {
     table
 }
 
-/// All deliveries as the first group, if they have something by `size`, and then those of a kind.
+/// All deliveries as the first group, if they have something by `size`, and then the largest of a kind.
 fn with_all<'a>(
     found: &'a Found,
-    kind: &'a Groups,
+    mut largest: Largest<'a>,
     size: impl Fn(&Group) -> u64,
-) -> Vec<(&'a [u8], &'a Group)> {
-    let mut groups = largest(kind, &size);
-    if size(&found.by_envelope.all) > 0 {
-        groups.insert(0, (b"all", &found.by_envelope.all));
+) -> Largest<'a> {
+    let all = &found.by_envelope.all;
+    if size(all) > 0 {
+        largest.groups.insert(0, (b"all", all));
     }
-    groups
+    largest
 }
 
 fn waits(group: &Group) -> u64 {
@@ -150,7 +163,7 @@ fn step_name(step: usize) -> String {
     }
 }
 
-pub(super) fn first_retry(found: &Found) -> Table {
+pub(super) fn first_retry(found: &Found, rows: usize) -> Table {
     let mut table = Table::new(
         "first-retry",
         "First retry, by the sender's domain",
@@ -169,7 +182,10 @@ pub(super) fn first_retry(found: &Found) -> Table {
         ],
     );
     let retries = |group: &Group| group.retries.len() as u64;
-    for (name, group) in with_all(found, &found.by_envelope.sender_domains, retries) {
+    let domains = largest(&found.by_envelope.sender_domains, rows, retries);
+    let largest = with_all(found, domains, retries);
+    table.not_made = largest.left;
+    for (name, group) in largest.groups {
         let mut row = vec![
             Cell::text(name),
             Cell::Count(retries(group)),
@@ -188,7 +204,7 @@ pub(super) fn first_retry(found: &Found) -> Table {
     table
 }
 
-pub(super) fn early_retries(found: &Found) -> Table {
+pub(super) fn early_retries(found: &Found, rows: usize) -> Table {
     let mut table = Table::new(
         "early-retries",
         "Came back too early, by provider",
@@ -201,7 +217,9 @@ pub(super) fn early_retries(found: &Found) -> Table {
             ("never", "NEVER"),
         ],
     );
-    for (name, group) in largest(&found.by_client.providers, |group| group.early) {
+    let largest = largest(&found.by_client.providers, rows, |group| group.early);
+    table.not_made = largest.left;
+    for (name, group) in largest.groups {
         table.rows.push(vec![
             Cell::text(name),
             Cell::Count(group.with_early),
@@ -237,7 +255,8 @@ pub(super) fn candidates(found: &Found) -> Table {
             ("sender_domain", "ONE SENDER DOMAIN"),
         ],
     );
-    for (name, group) in largest(&found.by_client.providers, |group| group.came) {
+    let providers = largest(&found.by_client.providers, 0, |group| group.came);
+    for (name, group) in providers.groups {
         let is_candidate = group.came >= CANDIDATE_CAME
             && group.met.recipients() > 1
             && group.came * 100 >= group.deliveries() * CANDIDATE_PERCENT;
