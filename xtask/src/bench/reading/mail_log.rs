@@ -123,6 +123,11 @@ impl Mail {
         }
     }
 
+    /// The client as Postfix names it.
+    fn client(&self) -> String {
+        format!("{}[{}]", self.name, self.address)
+    }
+
     /// What Postgrey says of it behind action and reason.
     fn fields(&self) -> String {
         let Self {
@@ -189,51 +194,47 @@ impl<W: Write> MailLog<'_, W> {
         Ok(())
     }
 
-    fn deferred(&mut self, mail: &Mail, reason: &str, missing_s: u64) -> Result<()> {
+    /// A client connects; gives the process of smtpd that it meets.
+    fn connected(&mut self, mail: &Mail) -> Result<String> {
         let smtpd = self.process("postfix/smtpd");
-        let Mail {
-            name,
-            address,
-            sender,
-            recipient,
-        } = mail;
-        let fields = mail.fields();
-        self.line(&format!("{smtpd}: connect from {name}[{address}]"))?;
+        let client = mail.client();
+        self.line(&format!("{smtpd}: connect from {client}"))?;
+        Ok(smtpd)
+    }
+
+    fn deferred(&mut self, mail: &Mail, reason: &str, missing_s: u64) -> Result<()> {
+        let smtpd = self.connected(mail)?;
+        let (client, fields) = (mail.client(), mail.fields());
+        let (helo, sender, recipient) = (&mail.name, &mail.sender, &mail.recipient);
         self.line(&format!(
             "postgrey[77]: action=greylist, reason={reason}, {fields}"
         ))?;
         self.line(&format!(
-            "{smtpd}: NOQUEUE: reject: RCPT from {name}[{address}]: 450 4.2.0 <{recipient}>: Recipient address \
-             rejected: Greylisted, see http://postgrey.schweikert.ch/help/example.org.html ({missing_s}s); \
-             from=<{sender}> to=<{recipient}> proto=ESMTP helo=<{name}>"
+            "{smtpd}: NOQUEUE: reject: RCPT from {client}: 450 4.2.0 <{recipient}>: Recipient address rejected: \
+             Greylisted, see http://postgrey.schweikert.ch/help/example.org.html ({missing_s}s); from=<{sender}> \
+             to=<{recipient}> proto=ESMTP helo=<{helo}>"
         ))?;
         self.line(&format!(
-            "{smtpd}: disconnect from {name}[{address}] ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4"
+            "{smtpd}: disconnect from {client} ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4"
         ))
     }
 
     fn accepted(&mut self, mail: &Mail, reason: &str) -> Result<()> {
-        let smtpd = self.process("postfix/smtpd");
+        let smtpd = self.connected(mail)?;
         let cleanup = self.process("postfix/cleanup");
         let lmtp = self.process("postfix/lmtp");
         let id = format!("4{:09X}", self.random.below(1 << 36));
         let size = 1_000 + self.random.skewed_below(3_000_000);
-        let Mail {
-            name,
-            address,
-            sender,
-            recipient,
-        } = mail;
-        let fields = mail.fields();
-        self.line(&format!("{smtpd}: connect from {name}[{address}]"))?;
+        let (client, fields) = (mail.client(), mail.fields());
+        let (name, sender, recipient) = (&mail.name, &mail.sender, &mail.recipient);
         self.line(&format!("postgrey[77]: action=pass, {reason}, {fields}"))?;
-        self.line(&format!("{smtpd}: {id}: client={name}[{address}]"))?;
+        self.line(&format!("{smtpd}: {id}: client={client}"))?;
         self.line(&format!("{cleanup}: {id}: message-id=<{size}.{id}@{name}>"))?;
         self.line(&format!(
             "postfix/qmgr[1501]: {id}: from=<{sender}>, size={size}, nrcpt=1 (queue active)"
         ))?;
         self.line(&format!(
-            "{smtpd}: disconnect from {name}[{address}] ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7"
+            "{smtpd}: disconnect from {client} ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7"
         ))?;
         self.line(&format!(
             "{lmtp}: {id}: to=<{recipient}>, relay=mail.example.org[private/dovecot-lmtp], delay=0.41, \
@@ -245,21 +246,22 @@ impl<W: Write> MailLog<'_, W> {
     /// One who is sent away for good.
     fn unwanted(&mut self) -> Result<()> {
         let smtpd = self.process("postfix/smtpd");
-        let number = self.random.below(1 << 40);
+        let mail = Mail::of(self.random.below(1 << 40));
+        let client = mail.client();
         let Mail {
             name,
             address,
             sender,
             recipient,
-        } = Mail::of(number);
-        self.line(&format!("{smtpd}: connect from {name}[{address}]"))?;
+        } = mail;
+        self.line(&format!("{smtpd}: connect from {client}"))?;
         self.line(&format!(
-            "{smtpd}: NOQUEUE: reject: RCPT from {name}[{address}]: 554 5.7.1 Service unavailable; Client host \
+            "{smtpd}: NOQUEUE: reject: RCPT from {client}: 554 5.7.1 Service unavailable; Client host \
              [{address}] blocked using zen.example; https://www.blocklist.example/query/ip/{address}; \
              from=<{sender}> to=<{recipient}> proto=SMTP helo=<{name}>"
         ))?;
         self.line(&format!(
-            "{smtpd}: disconnect from {name}[{address}] helo=1 mail=1 rcpt=0/1 quit=1 commands=3/4"
+            "{smtpd}: disconnect from {client} helo=1 mail=1 rcpt=0/1 quit=1 commands=3/4"
         ))
     }
 
