@@ -154,6 +154,23 @@ mod tests {
     }
 
     #[test]
+    fn the_first_equals_sign_is_found_wherever_it_is() {
+        // Beside bytes that differ from it by one or by the highest bit.
+        for others in [b"<", b">", b"\xbd", b"\x00", b"\xff", b"="] {
+            for length in 0..20 {
+                for at in 0..=length {
+                    let mut text = others.repeat(length);
+                    if let Some(byte) = text.get_mut(at) {
+                        *byte = b'=';
+                    }
+                    let expected = text.iter().position(|byte| *byte == b'=');
+                    assert_eq!(equals_sign(&text), expected, "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_line_is_read_as_postgrey_reads_it() {
         assert_eq!(Line::read(b""), Line::End);
         assert_eq!(Line::read(b"\r"), Line::End);

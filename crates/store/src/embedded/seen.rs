@@ -8,7 +8,7 @@
 //! up in vain, and nothing else changes.
 //!
 //! All bits of a key lie in one cache line, and so do those of the two places of a triplet: a filter
-//! of this size is in no cache of the processor, and what a look costs is the lines it waits for.
+//! of this size is not near the processor, and what a look costs is the lines it waits for.
 //!
 //! Source: Putze, Sanders, Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", JEA 14 (2009),
 //! section 3.1.
