@@ -1,13 +1,12 @@
 //! The daemon while it runs: connections are accepted, signals obeyed, and at the end everything
 //! that was asked is answered and everything that was answered is on disk.
 
-use std::future::pending;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use greylatch_core::{IdentityRules, Reloaded, School, Seconds};
@@ -41,6 +40,7 @@ use crate::phrases::Phrases;
 use crate::takeover;
 use crate::tarpit::Tarpit;
 use crate::waiting::WaitingNetworks;
+use crate::watched::Watched;
 use crate::web::{self, Entrance, Front};
 
 /// Everything that was made before privileges were dropped.
@@ -49,6 +49,7 @@ pub(crate) struct Prepared {
     pub(crate) config_path: Option<PathBuf>,
     pub(crate) personality: Option<Personality>,
     pub(crate) keying: Keying,
+    pub(crate) watched: Watched,
     pub(crate) lists: ListFiles,
     pub(crate) rulebook: Rulebook,
     pub(crate) remarks: Vec<Remark>,
@@ -100,6 +101,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         config_path,
         personality,
         keying,
+        watched,
         lists,
         rulebook,
         remarks,
@@ -149,7 +151,7 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
         ready();
     }
     tokio::spawn(tell_ready(desk.clone()));
-    signals.obey(&reload, reloads_asked).await;
+    signals.obey(&reload, reloads_asked, watched).await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     desk.observer.stopping();
     stop.send_replace(true);
@@ -290,9 +292,13 @@ impl Signals {
         })
     }
 
-    /// Reloads on HUP and when the control socket asks; returns when the daemon is to stop.
-    async fn obey(mut self, reload: &Reload, mut asked: mpsc::Receiver<oneshot::Sender<Reloaded>>) {
-        let mut watched = Watched::new(&reload.config);
+    /// Reloads on HUP, when the control socket asks and when the watched file changes; returns when the daemon is to stop.
+    async fn obey(
+        mut self,
+        reload: &Reload,
+        mut asked: mpsc::Receiver<oneshot::Sender<Reloaded>>,
+        mut watched: Watched,
+    ) {
         loop {
             tokio::select! {
                 () = watched.changed() => drop(reload.run()),
@@ -307,44 +313,6 @@ impl Signals {
             }
         }
     }
-}
-
-/// A `greylist.conf`, which counts from when it was saved. milter-greylist looks at each message.
-struct Watched {
-    path: Option<PathBuf>,
-    seen: Option<SystemTime>,
-}
-
-/// How often it is looked at.
-const LOOK: Duration = Duration::from_secs(1);
-
-impl Watched {
-    fn new(config: &Config) -> Self {
-        let path = config.lists.greylist_conf.as_ref();
-        let path = path.map(|foreign| foreign.path.clone());
-        let seen = path.as_deref().and_then(modified);
-        Self { path, seen }
-    }
-
-    /// Waits until the file is another than before; for ever where there is none.
-    async fn changed(&mut self) {
-        let Some(path) = &self.path else {
-            return pending().await;
-        };
-        loop {
-            sleep(LOOK).await;
-            let now = modified(path);
-            // A file that is away is about to come back.
-            if now.is_some() && now != self.seen {
-                self.seen = now;
-                return;
-            }
-        }
-    }
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    path.metadata().ok()?.modified().ok()
 }
 
 /// What a reload needs: lists and rules are read again; where the configuration cannot be read

@@ -22,6 +22,7 @@ use crate::log::{LogQueue, Severity, diagnostics};
 use crate::observe::complaint;
 use crate::paths::{control_path, store_directory};
 use crate::privacy::{self, PrivacyError};
+use crate::watched::Watched;
 use crate::web::{self, WebError};
 
 /// What to run.
@@ -165,6 +166,7 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
         Some(Personality::Postgrey { dbdir }) => Some(lock(&dbdir.join("postgrey.lock"), &owner)?),
         Some(Personality::MilterGreylist { .. }) | None => None,
     };
+    let watched = Watched::new(&config);
     let mut lists = ListFiles::default();
     let origin = source(config_path.as_deref());
     let (rulebook, mut remarks) = lists.rulebook(&config, &origin);
@@ -184,6 +186,7 @@ fn prepare_and_run(launch: Launch, log: LogQueue) -> Result<(), StartError> {
         config_path,
         personality,
         keying,
+        watched,
         lists,
         rulebook,
         remarks,

@@ -33,6 +33,7 @@ mod rehearsal;
 mod takeover;
 mod tarpit;
 mod waiting;
+mod watched;
 mod web;
 
 pub use config::*;
