@@ -152,6 +152,11 @@ impl GreylistHost {
             .context("a tool of greylatch")
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
     /// Lets it have no more than so many files open.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::message::Message;
 use crate::peers::greylatch_binary;
 use crate::policy::PolicyClient;
 use crate::process::{Daemon, wait_for};
+use crate::stream::Stream;
 
 const START_MAX: Duration = Duration::from_secs(20);
 const LOG_MAX: Duration = Duration::from_secs(20);
@@ -83,13 +84,17 @@ impl<'a> Plan<'a> {
             self.tables,
             inet = inet.unwrap_or_default(),
             socket = self.socket().display(),
-            control = self.folder.join("control").display(),
+            control = self.control().display(),
             store = self.store.display(),
         )
     }
 
     fn socket(&self) -> PathBuf {
         self.folder.join("policy")
+    }
+
+    fn control(&self) -> PathBuf {
+        self.folder.join("control")
     }
 
     fn config(&self) -> PathBuf {
@@ -145,18 +150,20 @@ impl Serving {
     /// # Errors
     /// As [`Self::start`].
     pub fn of(daemon: Daemon, plan: &Plan) -> Result<Self> {
+        let control = Endpoint::Unix(plan.control());
         let mut serving = Self {
             daemon,
             endpoint: Endpoint::Unix(plan.socket()),
             config: plan.config(),
         };
-        wait_for("its socket", START_MAX, || {
+        wait_for("its sockets", START_MAX, || {
             ensure!(
                 serving.daemon.is_running()?,
                 "it ended at start: {}",
                 serving.log()?
             );
-            Ok(serving.connect().is_ok())
+            // This one is bound last.
+            Ok(Stream::connect(&control).is_ok())
         })?;
         Ok(serving)
     }

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Message, Plan, Serving, attempt_from, is_long_run, resident_kib, scratch_folder, unix_now,
-    wait_for,
+    GreylistHost, Message, Plan, Serving, Whose, attempt_from, is_long_run, resident_kib,
+    scratch_folder, unix_now, wait_for,
 };
+use serde_json::Value;
 
 const CONNECTIONS: u64 = 8;
 /// Requests that are under way on one connection together.
@@ -67,6 +68,62 @@ fn a_flood_from_many_networks_stays_bounded() -> Result<()> {
         let [_, high, middle, low] = u32::try_from(network).expect("below 100,000").to_be_bytes();
         format!("{}.{middle}.{low}.{}", 20 + high, nth % 256)
     })
+}
+
+/// All that milter-greylist remembers lies in its memory, and when there is none left it ends.
+///
+/// Source: README of milter-greylist 4.6.4, "Known problems".
+#[test]
+fn a_flood_by_milter_does_not_use_memory_up() -> Result<()> {
+    let size = size();
+    let guesses = size.requests / 4;
+    let folder = scratch_folder()?;
+    let rules = "nospf\nracl whitelist from a@x.example\nracl greylist default delay 1h\n";
+    let host = GreylistHost::start(Whose::Ours, folder.path(), rules, None)?;
+    let started = Instant::now();
+    let next = AtomicU64::new(0);
+    thread::scope(|scope| {
+        let senders: Vec<_> = (0..CONNECTIONS)
+            .map(|_| scope.spawn(|| guess_recipients(&host, &next, guesses)))
+            .collect();
+        for sender in senders {
+            sender.join().expect("it does not panic")?;
+        }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    let took = started.elapsed();
+    let told = host.tool("status", &["--json"])?;
+    let status: Value = serde_json::from_slice(&told.stdout)?;
+    let waiting = status["census"]["waiting"].as_u64().context("no count")?;
+    let resident = resident_kib(host.pid())?;
+    println!("by milter: {took:?}, {waiting} waiting, {resident} KiB resident");
+    assert_eq!(waiting, guesses);
+    assert!(resident < size.resident_kib_max, "{resident} KiB");
+    let said = host.ask("mx.sender.example 192.0.2.9", "a@x.example", "b@y.example")?;
+    assert_eq!(said, "c");
+    host.stop()?;
+    Ok(())
+}
+
+/// Names recipients who were not named before, up to number `to`; each is to wait.
+fn guess_recipients(host: &GreylistHost, next: &AtomicU64, to: u64) -> Result<()> {
+    loop {
+        let first = next.fetch_add(TOGETHER, Ordering::Relaxed);
+        if first >= to {
+            return Ok(());
+        }
+        let [_, high, middle, low] = u32::try_from(first / TOGETHER)?.to_be_bytes();
+        let mut filter = host.open(&format!("mx.bulk.example {}.{middle}.{low}.9", 20 + high))?;
+        let guesses = (first..first + TOGETHER).map(|nth| format!("guess{nth}@here.example"));
+        let guesses: Vec<String> = guesses.collect();
+        let guesses: Vec<&str> = guesses.iter().map(String::as_str).collect();
+        let answers = filter.envelope("flood@bulk.example", &guesses)?;
+        ensure!(answers.len() == guesses.len(), "{} answers", answers.len());
+        for answer in answers {
+            ensure!(answer.starts_with("y451 "), "{answer}");
+        }
+        filter.send('Q', b"")?;
+    }
 }
 
 fn size() -> Size {
