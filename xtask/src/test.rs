@@ -26,7 +26,7 @@ pub(crate) enum Part {
     Kills,
     /// The inputs that fuzzing began with or found.
     FuzzCorpus,
-    /// Random traffic from seeds, against a model; a year of traffic.
+    /// Random traffic from seeds, against a model or a description; a year of traffic.
     Simulation,
 }
 
@@ -46,7 +46,10 @@ impl Part {
     /// are those that nobody claims.
     const CLAIMS: &[(Part, &str)] = &[
         (Part::FuzzCorpus, "binary(=corpus)"),
-        (Part::Simulation, "binary(=simulation) | binary(=year)"),
+        (
+            Part::Simulation,
+            "binary(=simulation) | binary(=year) | binary(=http_schema)",
+        ),
         (
             Part::Kills,
             "binary(/^(endurance|disk_faults|faults|floods|killed|power)/) \
