@@ -16,6 +16,7 @@ use crate::milter_greylist::own_linker;
 use crate::neighbours::Neighbours;
 use crate::peers::{greylatch_binary, peer};
 use crate::process::{Daemon, hang_up, wait_for};
+use crate::stream::Stream;
 
 const LOG_MAX: Duration = Duration::from_secs(20);
 const START_MAX: Duration = Duration::from_secs(20);
@@ -142,11 +143,18 @@ impl GreylistHost {
     /// Runs one of our tools against it, which has to be ours.
     ///
     /// # Errors
-    /// When the program cannot be started.
+    /// When the program cannot be started, or the control socket is not there
+    /// within 20 s.
     pub fn tool(&self, name: &str, words: &[&str]) -> Result<Output> {
+        let control = self.folder.join("greylatch/control");
+        // It is bound last, after the socket that was waited for.
+        let endpoint = Endpoint::Unix(control.clone());
+        wait_for("its control socket", START_MAX, || {
+            Ok(Stream::connect(&endpoint).is_ok())
+        })?;
         Command::new(greylatch_binary()?)
             .args([name, "--control"])
-            .arg(self.folder.join("greylatch/control"))
+            .arg(control)
             .args(words)
             .output()
             .context("a tool of greylatch")
