@@ -80,21 +80,29 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
+    use std::path::PathBuf;
     use std::time::{Duration, SystemTime};
 
-    use super::{LOOK, Watched};
+    use tempfile::TempDir;
     use tokio::time::{Instant, timeout};
+
+    use super::{LOOK, Watched};
 
     type TestResult = Result<(), Box<dyn std::error::Error>>;
 
     const LONG: Duration = Duration::from_secs(60);
 
-    #[tokio::test(start_paused = true)]
-    async fn what_is_saved_before_the_first_look_is_seen() -> TestResult {
-        let folder = tempfile::tempdir()?;
+    fn saved() -> std::io::Result<(TempDir, PathBuf, Watched)> {
+        let folder = TempDir::new()?;
         let path = folder.path().join("greylist.conf");
         fs::write(&path, "racl whitelist default\n")?;
-        let mut watched = Watched::at(Some(path.clone()));
+        let watched = Watched::at(Some(path.clone()));
+        Ok((folder, path, watched))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_saved_before_the_first_look_is_seen() -> TestResult {
+        let (_folder, path, mut watched) = saved()?;
         fs::write(&path, "racl blacklist default # longer\n")?;
         timeout(LONG, watched.changed()).await?;
         assert!(timeout(LONG, watched.changed()).await.is_err());
@@ -103,10 +111,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_same_text_at_another_time_is_seen_and_an_untouched_file_is_not() -> TestResult {
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("greylist.conf");
-        fs::write(&path, "racl whitelist default\n")?;
-        let mut watched = Watched::at(Some(path.clone()));
+        let (_folder, path, mut watched) = saved()?;
         assert!(timeout(LONG, watched.changed()).await.is_err());
         File::options()
             .write(true)
@@ -118,10 +123,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_file_that_is_being_written_is_waited_for() -> TestResult {
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("greylist.conf");
-        fs::write(&path, "racl whitelist default\n")?;
-        let mut watched = Watched::at(Some(path.clone()));
+        let (_folder, path, mut watched) = saved()?;
         let began = Instant::now();
         for length in 1..10 {
             fs::write(&path, "#".repeat(length))?;
