@@ -4,7 +4,7 @@
 //!
 //! `GREYLATCH_LONG=1` sends 10 million requests each with the default limits,
 //! instead of 50,000 with smaller ones; its time is then that of ten thousand
-//! requests a second.
+//! requests a second. By milter it is a fifth of that.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

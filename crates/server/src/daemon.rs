@@ -292,7 +292,8 @@ impl Signals {
         })
     }
 
-    /// Reloads on HUP, when the control socket asks and when the watched file changes; returns when the daemon is to stop.
+    /// Reloads on HUP, when the control socket asks and when the watched file changes; returns when
+    /// the daemon is to stop.
     async fn obey(
         mut self,
         reload: &Reload,
