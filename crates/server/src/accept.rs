@@ -20,6 +20,7 @@ use crate::connection::{ConnectionError, Guest, Patience, serve};
 use crate::desk::Desk;
 use crate::listen::Bound;
 use crate::peers;
+use crate::spares::Counted;
 use crate::web::Entrance;
 
 /// What is spoken at a socket.
@@ -146,7 +147,7 @@ fn receive<S>(
         ..
     } = reception.clone();
     let door = door.clone();
-    tokio::spawn(async move {
+    let connection = async move {
         let _open = OpenConnection::count(&desk);
         let served = match door {
             Door::Policy(options) => {
@@ -178,7 +179,8 @@ fn receive<S>(
             Ok(()) => {}
         }
         drop(permit);
-    });
+    };
+    tokio::spawn(Counted::new(connection));
 }
 
 /// Counts a connection as open until it is dropped, also when its task panics.

@@ -21,7 +21,6 @@ use tracing::{error, warn};
 
 use crate::accept::{Door, Reception, accept};
 use crate::backend::{self, Backend};
-use crate::beat::beat;
 use crate::clock;
 use crate::config::{Config, Identity};
 use crate::connection::Patience;
@@ -37,6 +36,7 @@ use crate::observe::Observer;
 use crate::paths::store_directory;
 use crate::peers::{self, PEERS_MAX, Peers};
 use crate::phrases::Phrases;
+use crate::spares::Spares;
 use crate::takeover;
 use crate::tarpit::Tarpit;
 use crate::waiting::WaitingNetworks;
@@ -80,20 +80,21 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Runs until a signal ends it.
 pub(crate) fn run(prepared: Prepared) -> Result<(), StartError> {
     let cores = available_parallelism().map_or(2, usize::from);
+    let workers = cores + STALLED_WORKERS;
     let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(cores + SPARE_WORKERS)
+        .worker_threads(workers)
         .enable_all()
         .thread_name("greylatch")
         .build()?;
-    let heart = beat(runtime.handle().clone())?;
+    let spares = Spares::rest(runtime.handle(), workers - 1)?;
     let ended = runtime.block_on(serve(prepared));
-    drop(heart);
+    drop(spares);
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
-/// Threads beside one per core, so that some are left while others wait for a stalled disk.
-const SPARE_WORKERS: usize = 2;
+/// Workers beside one per core, so that some are left while others wait for a stalled disk.
+const STALLED_WORKERS: usize = 2;
 
 async fn serve(prepared: Prepared) -> Result<(), StartError> {
     let Prepared {

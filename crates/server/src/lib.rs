@@ -7,7 +7,6 @@
 mod accept;
 mod acl;
 mod backend;
-mod beat;
 mod bypass;
 pub mod clock;
 mod config;
@@ -30,6 +29,7 @@ mod peers;
 mod phrases;
 mod privacy;
 mod rehearsal;
+mod spares;
 mod takeover;
 mod tarpit;
 mod waiting;
