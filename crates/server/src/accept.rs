@@ -10,7 +10,6 @@ use greylatch_proto::{
     ControlConversation, GreylistdConversation, MilterConversation, PolicyConversation,
     PolicyOptions,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
@@ -20,6 +19,7 @@ use crate::connection::{ConnectionError, Guest, Patience, serve};
 use crate::desk::Desk;
 use crate::listen::Bound;
 use crate::peers;
+use crate::socket::Socket;
 use crate::spares::Counted;
 use crate::web::Entrance;
 
@@ -115,7 +115,7 @@ async fn accept_one(listening: &Listening, door: &Door, reception: &Reception) -
                 reception.desk.observer.connected_tcp(peer, local);
             }
             let permit = reception.permit().await;
-            receive((stream, peer.ip()), door, reception, permit);
+            receive((Socket::Tcp(stream), peer.ip()), door, reception, permit);
         }
         Listening::Unix(socket) => {
             let (stream, _) = socket.accept().await?;
@@ -126,20 +126,18 @@ async fn accept_one(listening: &Listening, door: &Door, reception: &Reception) -
             // The address means something only to those who come by TCP.
             let nowhere = Ipv4Addr::UNSPECIFIED.into();
             let permit = reception.permit().await;
-            receive((stream, nowhere), door, reception, permit);
+            receive((Socket::Unix(stream), nowhere), door, reception, permit);
         }
     }
     Ok(())
 }
 
-fn receive<S>(
-    (stream, from): (S, IpAddr),
+fn receive(
+    (stream, from): (Socket, IpAddr),
     door: &Door,
     reception: &Reception,
     permit: OwnedSemaphorePermit,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+) {
     let Reception {
         desk,
         patience,

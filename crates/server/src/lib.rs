@@ -29,6 +29,7 @@ mod peers;
 mod phrases;
 mod privacy;
 mod rehearsal;
+mod socket;
 mod spares;
 mod takeover;
 mod tarpit;
