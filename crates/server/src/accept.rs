@@ -20,7 +20,7 @@ use crate::desk::Desk;
 use crate::listen::Bound;
 use crate::peers;
 use crate::socket::Socket;
-use crate::spares::Counted;
+use crate::spares::{Counted, counted};
 use crate::web::Entrance;
 
 /// What is spoken at a socket.
@@ -65,7 +65,15 @@ enum Listening {
 
 /// Accepts at a socket until the daemon stops. Each socket may hold one connection that waits for its
 /// permit: a permit that waited for a connection would be kept from the other sockets.
-pub(crate) async fn accept(bound: Bound, door: Door, reception: Reception) {
+pub(crate) fn accept(
+    bound: Bound,
+    door: Door,
+    reception: Reception,
+) -> Counted<impl Future<Output = ()>> {
+    counted(accept_until_stop(bound, door, reception))
+}
+
+async fn accept_until_stop(bound: Bound, door: Door, reception: Reception) {
     let listening = match listening(&bound) {
         Ok(listening) => listening,
         Err(error) => {
@@ -145,7 +153,7 @@ fn receive(
         ..
     } = reception.clone();
     let door = door.clone();
-    let connection = async move {
+    tokio::spawn(counted(async move {
         let _open = OpenConnection::count(&desk);
         let served = match door {
             Door::Policy(options) => {
@@ -177,8 +185,7 @@ fn receive(
             Ok(()) => {}
         }
         drop(permit);
-    };
-    tokio::spawn(Counted::new(connection));
+    }));
 }
 
 /// Counts a connection as open until it is dropped, also when its task panics.

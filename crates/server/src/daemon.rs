@@ -36,7 +36,7 @@ use crate::observe::Observer;
 use crate::paths::store_directory;
 use crate::peers::{self, PEERS_MAX, Peers};
 use crate::phrases::Phrases;
-use crate::spares::Spares;
+use crate::spares::{Spares, counted};
 use crate::takeover;
 use crate::tarpit::Tarpit;
 use crate::waiting::WaitingNetworks;
@@ -143,15 +143,15 @@ async fn serve(prepared: Prepared) -> Result<(), StartError> {
     for bound in control {
         accepting.spawn(accept(bound, Door::Control, reception(CONTROLS_MAX)));
     }
-    tokio::spawn(sweep(desk.clone()));
+    tokio::spawn(counted(sweep(desk.clone())));
     if let Some(Personality::MilterGreylist { .. }) = personality {
-        tokio::spawn(peers::run(reception(PEERS_MAX)));
+        tokio::spawn(counted(peers::run(reception(PEERS_MAX))));
     }
     let dumping = remember(&desk, personality, &reload);
     if let Some(ready) = ready {
         ready();
     }
-    tokio::spawn(tell_ready(desk.clone()));
+    tokio::spawn(counted(tell_ready(desk.clone())));
     signals.obey(&reload, reloads_asked, watched).await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     desk.observer.stopping();
@@ -401,10 +401,10 @@ fn remember(
     match personality {
         Some(Personality::Postgrey { dbdir }) => {
             let (desk, reload) = (desk.clone(), reload.clone());
-            tokio::spawn(async move {
+            tokio::spawn(counted(async move {
                 takeover::run(&desk, &dbdir, &reload.config).await;
                 desk.memory_is_whole();
-            });
+            }));
             None
         }
         Some(Personality::MilterGreylist { dumpfile }) => {

@@ -24,6 +24,7 @@ use tracing::error;
 use self::mark::Mark;
 use crate::clock::{self, monotonic};
 use crate::desk::Desk;
+use crate::spares::counted;
 
 /// How often what is remembered has changed, and what of it has been told.
 pub(crate) struct Changes {
@@ -90,7 +91,7 @@ impl Dumping {
         };
         Self {
             end,
-            task: tokio::spawn(keeper.run(ended)),
+            task: tokio::spawn(counted(keeper.run(ended))),
         }
     }
 

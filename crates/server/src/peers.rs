@@ -29,6 +29,7 @@ use crate::connection::{ConnectionError, Guest, Patience, serve};
 use crate::desk::Desk;
 use crate::listen::{self, Bound, ListenError};
 use crate::observe::Observer;
+use crate::spares::counted;
 
 /// The peers in force.
 #[derive(Default)]
@@ -201,7 +202,8 @@ fn replace_lines(desk: &Arc<Desk>, wanted: Vec<Calling>) {
         let same = old.iter().find(|line| line.calling == calling);
         same.cloned().unwrap_or_else(|| {
             let (events, told) = mpsc::channel(EVENTS_MAX);
-            tokio::spawn(Teller::new(calling.clone(), told, desk.clone()).run());
+            let teller = Teller::new(calling.clone(), told, desk.clone());
+            tokio::spawn(counted(teller.run()));
             Line { calling, events }
         })
     };

@@ -6,8 +6,8 @@
 //! measures all the time how long it takes until what comes has its turn, and rouses a spare when
 //! that is long.
 //!
-//! A worker rests in a task that holds up its thread. To the runtime it is busy; what waits in its
-//! own queue would have to wait with it, so it rests only when nothing does.
+//! A worker rests in a task that holds up its thread. To the runtime it is busy; what waits for it
+//! and no other would have to wait with it, so it rests only when nothing does.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -19,6 +19,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 /// How often is measured how long what comes has to wait.
@@ -178,35 +179,34 @@ fn ask(runtime: &Handle) -> Arc<OnceLock<Duration>> {
 }
 
 async fn be_spare(resting: Arc<Resting>) {
+    let mut is_alone = false;
     loop {
         loop {
             let until_calm = match &*resting.state() {
                 state if state.is_over => return,
                 state => state.until_calm(),
             };
-            match until_calm {
-                Some(left) => sleep(left).await,
-                None => break,
-            }
+            let Some(left) = until_calm else { break };
+            sleep(left).await;
+            is_alone = false;
         }
-        until_alone().await;
+        if !is_alone {
+            until_alone().await;
+        }
+        let before = turns();
         resting.lie_down();
+        to_the_back().await;
+        is_alone = turns() == before;
     }
 }
 
-thread_local! {
-    /// How many turns connections have had on this thread.
-    static TURNS: Cell<u64> = const { Cell::new(0) };
+/// A task of ours whose turns are counted, so that no spare rests while it waits for one. To be used
+/// of all that is spawned.
+pub(crate) fn counted<F: Future>(work: F) -> Counted<F> {
+    Counted(Box::pin(work))
 }
 
-/// A connection whose turns are counted, so that no spare rests while one waits for its turn.
 pub(crate) struct Counted<F>(Pin<Box<F>>);
-
-impl<F: Future> Counted<F> {
-    pub(crate) fn new(connection: F) -> Self {
-        Self(Box::pin(connection))
-    }
-}
 
 impl<F: Future> Future for Counted<F> {
     type Output = F::Output;
@@ -217,17 +217,29 @@ impl<F: Future> Future for Counted<F> {
     }
 }
 
-/// Waits until no connection is left in the queue of the worker this runs on.
+thread_local! {
+    /// How many turns tasks of ours have had on this thread.
+    static TURNS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Which thread this is, and how many turns tasks of ours have had on it.
+fn turns() -> (ThreadId, u64) {
+    (thread::current().id(), TURNS.get())
+}
+
+/// Waits until no task of ours waits for the worker that this runs on.
 ///
-/// Who lines up at the back and is the next to have a turn has nobody behind: others line up when
-/// another task runs, or when the sockets are looked at, and the last of those runs first. Source:
-/// tokio 1.54, `runtime/scheduler/multi_thread/worker.rs`, `schedule_local` and `next_local_task`.
+/// Tasks that gave way have their turns again only when the worker has looked at the sockets, all of
+/// them then, as has who gives way here. Who lines up at the back after that and is the next to have
+/// a turn has nobody behind: others line up when another task runs, or when the sockets are looked
+/// at, and the last of those runs first. Source: tokio 1.54, `runtime/scheduler/defer.rs` and
+/// `runtime/scheduler/multi_thread/worker.rs`, `park_internal`, `schedule_local`, `next_local_task`.
 async fn until_alone() {
-    let seen = || -> (ThreadId, u64) { (thread::current().id(), TURNS.get()) };
     loop {
-        let before = seen();
+        let before = turns();
+        yield_now().await;
         to_the_back().await;
-        if seen() == before {
+        if turns() == before {
             return;
         }
     }

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::mark::Mark;
 use crate::desk::Desk;
+use crate::spares::counted;
 
 /// What was found.
 pub(super) enum Found {
@@ -127,7 +128,7 @@ async fn take(desk: &Arc<Desk>, mut rows: DumpRows) -> Result<DumpCounts, ReadEr
         if storing.len() >= TOGETHER {
             storing.join_next().await;
         }
-        storing.spawn(store(desk.clone(), row));
+        storing.spawn(counted(store(desk.clone(), row)));
     }
     storing.join_all().await;
     Ok(rows.counts())

@@ -104,17 +104,21 @@ fn a_spare_rests_again_when_all_is_calm() {
     assert!(start.elapsed() > CALM / 2, "it rose for nothing");
 }
 
-#[test]
-fn no_connection_waits_with_a_spare_that_rests() {
+/// Lets a hundred connections take turns while spares rise and rest; `turn` is how one gives way.
+fn connections_wait_with_no_spare<T, F>(turn: T)
+where
+    T: Fn() -> F + Copy + Send + 'static,
+    F: Future<Output = ()> + Send,
+{
     let (runtime, spares) = rested();
     let ended = Arc::new(AtomicBool::new(false));
     let longest_ms = Arc::new(AtomicU64::new(0));
     let connections = (0..100).map(|_| {
         let (ended, longest_ms) = (ended.clone(), longest_ms.clone());
-        runtime.spawn(Counted::new(async move {
+        runtime.spawn(counted(async move {
             while !ended.load(Ordering::Relaxed) {
                 let start = Instant::now();
-                to_the_back().await;
+                turn().await;
                 let waited = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
                 longest_ms.fetch_max(waited, Ordering::Relaxed);
             }
@@ -125,16 +129,30 @@ fn no_connection_waits_with_a_spare_that_rests() {
         {
             let mut state = spares.resting.state();
             state.roused = state.count;
+            // They take part for a while.
+            state.late_at = Some(Instant::now());
+            state.calm = Duration::from_millis(5);
             spares.resting.changed.notify_all();
         }
         thread::sleep(Duration::from_millis(10));
     }
     ended.store(true, Ordering::Relaxed);
     for connection in connections {
-        runtime.block_on(connection).expect("it ran");
+        let ended = runtime.block_on(async { timeout(Duration::from_secs(20), connection).await });
+        ended.expect("it has its turns").expect("it does not panic");
     }
     let longest = Duration::from_millis(longest_ms.load(Ordering::Relaxed));
     assert!(longest < Duration::from_secs(1), "one waited {longest:?}");
+}
+
+#[test]
+fn no_connection_waits_in_the_queue_of_a_spare_that_rests() {
+    connections_wait_with_no_spare(to_the_back);
+}
+
+#[test]
+fn no_connection_that_gave_way_waits_for_a_spare_that_rests() {
+    connections_wait_with_no_spare(yield_now);
 }
 
 #[test]
