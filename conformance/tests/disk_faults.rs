@@ -6,13 +6,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use conformance::{
-    Asker, Disk, Heard, Plan, Serving, attempt, is_long_run, scratch_folder, wait_for,
-    with_neighbour,
+    Asker, Disk, Heard, Plan, Serving, attempt, attempt_from, is_long_run, scratch_folder,
+    wait_for, with_neighbour,
 };
 
 const DUNNO: &str = "DUNNO";
@@ -119,6 +120,62 @@ fn a_disk_that_does_not_answer() -> Result<()> {
         assert!(serving.stop()?.success());
     }
     Ok(())
+}
+
+/// Of many who ask just then, those wait with the disk whose threads it holds up, and no others.
+#[test]
+fn a_disk_that_stops_answering_under_load() -> Result<()> {
+    let folder = scratch_folder()?;
+    let disk = Disk::new(folder.path(), MIB)?;
+    let serving = start(folder.path(), &disk, "")?;
+    let frozen_at = OnceLock::new();
+    let (asked, frozen_since) = (&serving, &frozen_at);
+    let stuck = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CROWD)
+            .map(|nth| scope.spawn(move || ask_until_frozen(asked, nth, frozen_since)))
+            .collect();
+        thread::sleep(Duration::from_secs(1));
+        let frozen = disk.freeze()?;
+        frozen_at.set(Instant::now()).expect("it is set here alone");
+        let answered = clients.into_iter().map(|client| client.join());
+        let answered = answered.map(|client| client.expect("it does not panic"));
+        let answered: Vec<bool> = answered.collect::<Result<_>>()?;
+        drop(frozen);
+        Ok::<_, anyhow::Error>(answered.iter().filter(|answered| !**answered).count())
+    })?;
+    println!("{stuck} of {CROWD} waited with the disk");
+    // A worker more than there are cores may be inside, and each may hold up what it woke last.
+    let workers = thread::available_parallelism()?.get() + 2;
+    ensure!(
+        stuck <= 2 * workers,
+        "{stuck} of {CROWD} waited with the disk"
+    );
+    Asker::new(&serving)?.until_well()
+}
+
+const CROWD: usize = 64;
+
+/// Asks for newcomers one after the other until some seconds after the disk has stopped; says whether
+/// all was answered in time.
+fn ask_until_frozen(serving: &Serving, nth: usize, frozen_at: &OnceLock<Instant>) -> Result<bool> {
+    let mut client = serving.connect()?;
+    for count in 0.. {
+        let from = format!("10.{nth}.{}.9", count % 256);
+        let sender = format!("crowd{count}@sender.example");
+        client.send(&attempt_from(&from, &sender).bytes())?;
+        match client.hear(Duration::from_secs(15))? {
+            Heard::Answer(_) => {}
+            Heard::Silence => return Ok(false),
+            closed => anyhow::bail!("{closed:?}"),
+        }
+        if frozen_at
+            .get()
+            .is_some_and(|at| at.elapsed() > Duration::from_secs(8))
+        {
+            return Ok(true);
+        }
+    }
+    unreachable!("the disk stops at some time")
 }
 
 /// The kernel does not let a process go while one of its threads waits for such

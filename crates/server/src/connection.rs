@@ -1,6 +1,7 @@
 //! Rooms 1 and 8 for one connection: bytes in, what the conversation asks goes to the desk, bytes
 //! out. One task owns a connection; a fault of the other side ends this connection only.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -90,7 +91,6 @@ where
     C: Conversation,
 {
     let Guest { desk, mut visitor } = guest;
-    let mut buffer = vec![0; READ_SIZE];
     let timer = Timer::new(patience);
     let mut bells = Bells {
         alarm: pin!(sleep_until(timer.alarm())),
@@ -116,7 +116,7 @@ where
                     flush(&mut stream, conversation.output(), patience).await?;
                     let waits = tokio::select! {
                         biased;
-                        waits = sit(&mut stream, &mut conversation, &mut buffer, &hold) => waits?,
+                        waits = sit(&mut stream, &mut conversation, &hold) => waits?,
                         _ = bells.stopped.as_mut() => false,
                     };
                     if !waits {
@@ -135,20 +135,16 @@ where
                     bells.timer.rests();
                 }
                 let mut quiet = pin!(conversation.quiet_ms().map(quiet_for));
-                let roused = poll_fn(|task| {
-                    let mut room = ReadBuf::new(&mut buffer);
-                    match Pin::new(&mut stream).poll_read(task, &mut room) {
-                        Poll::Ready(Ok(())) => Poll::Ready(Ok(Roused::Read(room.filled().len()))),
-                        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                        Poll::Pending => bells.poll(quiet.as_mut().as_pin_mut(), task).map(Ok),
-                    }
-                });
+                let roused =
+                    poll_fn(
+                        |task| match poll_feed(&mut stream, &mut conversation, task) {
+                            Poll::Ready(fed) => Poll::Ready(fed.map(Roused::Read)),
+                            Poll::Pending => bells.poll(quiet.as_mut().as_pin_mut(), task).map(Ok),
+                        },
+                    );
                 match roused.await? {
                     Roused::Read(0) => conversation.finish(),
-                    Roused::Read(length) => {
-                        bells.timer.received();
-                        conversation.feed(&buffer[..length]);
-                    }
+                    Roused::Read(_) => bells.timer.received(),
                     Roused::Late if bells.timer.is_in_request() => {
                         return Err(ConnectionError::TooSlow);
                     }
@@ -212,18 +208,14 @@ impl<E: Future> Bells<'_, E> {
 
 /// Holds an answer back; says whether the other side is still there then. What it says meanwhile
 /// is kept for later, as much as is read at once.
-async fn sit<S, C>(
-    stream: &mut S,
-    conversation: &mut C,
-    buffer: &mut [u8],
-    hold: &Hold,
-) -> io::Result<bool>
+async fn sit<S, C>(stream: &mut S, conversation: &mut C, hold: &Hold) -> io::Result<bool>
 where
     S: AsyncRead + Unpin,
     C: Conversation,
 {
     let end = sleep(Duration::from_secs(hold.length.0.try_into().unwrap_or(0)));
     tokio::pin!(end);
+    let mut buffer = vec![0; READ_SIZE];
     let mut room = buffer.len();
     loop {
         tokio::select! {
@@ -246,6 +238,32 @@ async fn quiet_for(quiet_ms: u32) {
 
 /// Bytes read at once: about fifteen requests of Postfix.
 const READ_SIZE: usize = 16 << 10;
+
+thread_local! {
+    /// What has just been read, until the conversation has it: one for all connections of a thread,
+    /// which is in the core's nearest cache, and costs memory only once.
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into());
+}
+
+/// Reads what is there and feeds it to the conversation; gives how many bytes, none at the end.
+fn poll_feed<S, C>(
+    stream: &mut S,
+    conversation: &mut C,
+    task: &mut Context<'_>,
+) -> Poll<io::Result<usize>>
+where
+    S: AsyncRead + Unpin,
+    C: Conversation,
+{
+    READ.with_borrow_mut(|buffer| {
+        let mut room = ReadBuf::new(buffer);
+        ready!(Pin::new(stream).poll_read(task, &mut room))?;
+        if !room.filled().is_empty() {
+            conversation.feed(room.filled());
+        }
+        Poll::Ready(Ok(room.filled().len()))
+    })
+}
 
 /// Answers to pipelined requests are sent when they pass so many bytes.
 const OUTPUT_MAX: usize = 64 << 10;

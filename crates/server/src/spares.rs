@@ -10,7 +10,7 @@
 //! and no other would have to wait with it, so it rests only when nothing does.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
+use greylatch_store::give_way;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tokio::time::sleep;
@@ -172,7 +173,7 @@ fn ask(runtime: &Handle) -> Arc<OnceLock<Duration>> {
     let (answer, start) = (asked.clone(), Instant::now());
     runtime.spawn(async move {
         // A worker takes this from the common queue between others of its own, which wait longer.
-        to_the_back().await;
+        give_way().await;
         let _ = answer.set(start.elapsed());
     });
     asked
@@ -195,7 +196,7 @@ async fn be_spare(resting: Arc<Resting>) {
         }
         let before = turns();
         resting.lie_down();
-        to_the_back().await;
+        give_way().await;
         is_alone = turns() == before;
     }
 }
@@ -238,26 +239,11 @@ async fn until_alone() {
     loop {
         let before = turns();
         yield_now().await;
-        to_the_back().await;
+        give_way().await;
         if turns() == before {
             return;
         }
     }
-}
-
-/// Lets everything have a turn that waits in the queue of the worker this runs on: a task that wakes
-/// itself lines up at the back.
-async fn to_the_back() {
-    let mut is_back = false;
-    poll_fn(|cx| {
-        if is_back {
-            return Poll::Ready(());
-        }
-        is_back = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod memory;
 mod open;
 mod store;
 mod tally;
+mod turn;
 
 pub use embedded::{Embedded, EmbeddedOptions, Sync};
 pub use error::StoreError;
@@ -21,3 +22,4 @@ pub use key::{Key, Keying, Keys, Kind};
 pub use memory::MemoryStore;
 pub use open::AnyStore;
 pub use store::{Commit, Store};
+pub use turn::give_way;

@@ -147,7 +147,7 @@ where
 
 #[test]
 fn no_connection_waits_in_the_queue_of_a_spare_that_rests() {
-    connections_wait_with_no_spare(to_the_back);
+    connections_wait_with_no_spare(give_way);
 }
 
 #[test]

@@ -30,6 +30,7 @@ use crate::error::StoreError;
 use crate::format::{self, RecordKey, Stored};
 use crate::key::Keys;
 use crate::tally::Tally;
+use crate::turn::give_way;
 
 pub(super) struct Engine {
     pub(super) database: Database,
@@ -304,7 +305,7 @@ impl Engine {
             };
         }
         if self.flush.is_worth_waiting(ticket) {
-            tokio::task::yield_now().await;
+            give_way().await;
         }
         if self.flush.is_done(ticket) {
             return Ok(());
