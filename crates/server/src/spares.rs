@@ -16,12 +16,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use greylatch_store::give_way;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+
+use crate::clock::monotonic;
 
 /// How often is measured how long what comes has to wait.
 const BEAT: Duration = Duration::from_millis(50);
@@ -105,7 +107,7 @@ struct State {
 impl State {
     /// Lets one more rise, if one rests. Where it rested too early it stays awake for longer.
     fn rouse(&mut self) {
-        let now = Instant::now();
+        let now = monotonic();
         if self.roused < self.count {
             self.roused += 1;
             self.calm = match self.late_at {
@@ -119,7 +121,7 @@ impl State {
     /// How long a spare has to stay awake still.
     fn until_calm(&self) -> Option<Duration> {
         let calm_at = self.late_at? + self.calm;
-        calm_at.checked_duration_since(Instant::now())
+        calm_at.checked_duration_since(monotonic())
     }
 }
 
@@ -170,7 +172,7 @@ impl Resting {
 /// Asks the runtime for a turn in its queues; what this gives will hold how long that took.
 fn ask(runtime: &Handle) -> Arc<OnceLock<Duration>> {
     let asked = Arc::<OnceLock<_>>::default();
-    let (answer, start) = (asked.clone(), Instant::now());
+    let (answer, start) = (asked.clone(), monotonic());
     runtime.spawn(async move {
         // A worker takes this from the common queue between others of its own, which wait longer.
         give_way().await;

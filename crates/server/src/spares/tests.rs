@@ -1,3 +1,5 @@
+//! Workers of a real runtime that rest, rise, and leave nobody behind.
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -24,7 +26,7 @@ fn rested() -> (Runtime, Spares) {
 }
 
 fn until_rested(spares: &Spares) {
-    let start = Instant::now();
+    let start = monotonic();
     while spares.resting.state().count < WORKERS - 1 {
         assert!(
             start.elapsed() < Duration::from_secs(10),
@@ -84,7 +86,7 @@ fn who_was_roused_stays_awake_for_longer_each_time_it_is_missed_soon_after() {
     // Nobody is left.
     assert_eq!(calm(), CALM * 4);
     state.roused = 0;
-    state.late_at = Instant::now().checked_sub(CALM * 8);
+    state.late_at = monotonic().checked_sub(CALM * 8);
     state.rouse();
     assert_eq!((state.roused, state.calm), (1, CALM));
 }
@@ -95,7 +97,7 @@ fn a_spare_rests_again_when_all_is_calm() {
     spares.resting.state().rouse();
     spares.resting.changed.notify_all();
     let is_awake = || spares.resting.state().count < WORKERS - 1;
-    let start = Instant::now();
+    let start = monotonic();
     while !is_awake() {
         assert!(start.elapsed() < Duration::from_secs(10), "none rises");
         thread::sleep(Duration::from_millis(1));
@@ -117,7 +119,7 @@ where
         let (ended, longest_ms) = (ended.clone(), longest_ms.clone());
         runtime.spawn(counted(async move {
             while !ended.load(Ordering::Relaxed) {
-                let start = Instant::now();
+                let start = monotonic();
                 turn().await;
                 let waited = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
                 longest_ms.fetch_max(waited, Ordering::Relaxed);
@@ -130,7 +132,7 @@ where
             let mut state = spares.resting.state();
             state.roused = state.count;
             // They take part for a while.
-            state.late_at = Some(Instant::now());
+            state.late_at = Some(monotonic());
             state.calm = Duration::from_millis(5);
             spares.resting.changed.notify_all();
         }
