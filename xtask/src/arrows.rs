@@ -108,6 +108,9 @@ const TABLE: &[Arrows] = &[
             &["toml", "annotate-snippets"],
             // Readiness and sockets that systemd hands over.
             &["sd-notify", "listenfd"],
+            // What a connection reads and writes: nix calls the C library, which makes each call
+            // ready to be cancelled.
+            &["rustix"],
             // What the daemon gives up after start.
             &["landlock", "seccompiler"],
             // The rules, changed while attempts read them.
